@@ -1,0 +1,53 @@
+# `make` alone lists the targets. The first `run` or `test` makes .venv from the locks by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check unit format lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user
+	@$(BIN)/python -m tests.emulator run
+
+demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play the scan, "connected"
+	@$(BIN)/python -m tests.emulator demo
+
+test: check unit  ## everything CI runs: format, lint, types, import rules, all tests
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: .venv/.dev
+	$(BIN)/pytest
+
+format: .venv/.dev  ## format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The locks are universal: one file for every platform and Python >= 3.11.
+lock:  ## resolve the dependencies anew
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml --extra local -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean:  ## remove what was built and installed
+	rm -rf .venv dist .local
+
+.venv/.run: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "wpp-functions needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing). Try: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@echo "installing into .venv (once)"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: .venv/.run requirements-dev.lock
+	@echo "installing the development tools into .venv (once)"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""Gives each organization of a Supabase product its one client on WPP Platform."""
