@@ -1,0 +1,36 @@
+"""wpp-create: makes sure that the caller's organization has its client, and says at once where the connection stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wpp.faas import functions_framework
+from wpp.faas.function import Call, Function
+from wpp.provisioning.service import connect
+
+if TYPE_CHECKING:
+    import flask
+
+    from wpp.runtime import Invocation
+
+
+def _run(invocation: Invocation, call: Call) -> dict[str, Any]:
+    connection = connect(invocation, call.access_token)
+    fields = {
+        "session": connection.session,
+        "apiKey": _masked(connection.api_key),
+        "status": connection.status,
+    }
+    return fields | ({"qrcode": connection.qrcode} if connection.qrcode else {})
+
+
+def _masked(api_key: str) -> str:
+    return f"{api_key[:6]}••••••{api_key[-4:]}" if len(api_key) >= 12 else "***"
+
+
+FUNCTION = Function("wpp-create", _run)
+
+
+def wpp_create(request: flask.Request) -> tuple[bytes, int, dict[str, str]]:
+    """The target for functions-framework."""
+    return functions_framework.serve(FUNCTION, request)

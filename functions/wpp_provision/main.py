@@ -1,0 +1,44 @@
+"""wpp-provision: the same as wpp-create, then waits until there is a QR to scan or the account is connected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wpp.errors import InvalidToken, MissingAuthorization, OrganizationNotFound
+from wpp.faas import functions_framework
+from wpp.faas.function import Call, Function
+from wpp.provisioning.service import connect
+
+if TYPE_CHECKING:
+    import flask
+
+    from wpp.runtime import Invocation
+
+
+def _run(invocation: Invocation, call: Call) -> dict[str, Any]:
+    connection = connect(invocation, call.access_token, wait=True)
+    fields = {
+        "status": connection.status,
+        "integration_id": connection.integration_id,
+        "account_number": connection.session,
+        "session": connection.session,
+    }
+    return fields | ({"qrcode": connection.qrcode} if connection.qrcode else {})
+
+
+# The texts that the product's users know from the function before this one.
+FUNCTION = Function(
+    "wpp-provision",
+    _run,
+    error_fields={"status": "error"},
+    error_texts={
+        MissingAuthorization: (401, "Требуется авторизация"),
+        InvalidToken: (401, "Неверный токен авторизации"),
+        OrganizationNotFound: (400, "Не найдена организация пользователя"),
+    },
+)
+
+
+def wpp_provision(request: flask.Request) -> tuple[bytes, int, dict[str, str]]:
+    """The target for functions-framework."""
+    return functions_framework.serve(FUNCTION, request)

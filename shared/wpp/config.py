@@ -1,0 +1,120 @@
+"""The settings: one frozen object from the environment. Nothing else in `wpp` reads `os.environ`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from wpp.errors import NotConfigured
+from wpp.secret import PlainSecret, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_MIN_JWT_SECRET = 16
+
+
+@dataclass(frozen=True)
+class Settings:
+    supabase_url: str
+    supabase_service_role_key: Secret
+    supabase_jwt_secret: Secret | None
+    supabase_anon_key: Secret
+    wpp_secret: Secret
+    wpp_base_url: str
+    wpp_webhook_url: str
+    qr_wait_seconds: float
+    deadline_seconds: float
+
+
+def settings_from(env: Mapping[str, str] = os.environ) -> Settings:
+    """Reads all settings. Raises NotConfigured with everything that is missing or wrong in one message."""
+    reader = _Reader(env)
+    supabase_url = reader.url("SUPABASE_URL", None)
+    service_key = reader.secret("SUPABASE_SERVICE_ROLE_KEY")
+    settings = Settings(
+        supabase_url=supabase_url,
+        supabase_service_role_key=service_key or PlainSecret(""),
+        supabase_jwt_secret=reader.secret("SUPABASE_JWT_SECRET", required=False, least=_MIN_JWT_SECRET),
+        supabase_anon_key=reader.secret("SUPABASE_ANON_KEY", required=False) or service_key or PlainSecret(""),
+        wpp_secret=reader.secret("WPP_SECRET") or PlainSecret(""),
+        wpp_base_url=reader.url("WPP_BASE_URL", "https://msg.academyos.ru"),
+        # Not called from here, only handed to the platform.
+        wpp_webhook_url=reader.text("WPP_WEBHOOK_URL") or f"{supabase_url}/functions/v1/wpp-webhook",
+        qr_wait_seconds=reader.seconds("WPP_QR_WAIT_SECONDS", 20, least=0),
+        deadline_seconds=reader.seconds("WPP_DEADLINE_SECONDS", 28, least=1),
+    )
+    if reader.problems:
+        raise NotConfigured("Not configured: " + "; ".join(reader.problems))
+    return settings
+
+
+def cors_allow_origin(env: Mapping[str, str] = os.environ) -> str:
+    """Apart from the rest, as errors about missing settings need CORS headers too."""
+    return env.get("CORS_ALLOW_ORIGIN", "").strip() or "*"
+
+
+def log_level(env: Mapping[str, str] = os.environ) -> int:
+    """The level named by LOG_LEVEL; INFO where it names none, since a typo there must not take the functions down."""
+    return logging.getLevelNamesMapping().get(env.get("LOG_LEVEL", "").strip().upper(), logging.INFO)
+
+
+class _Reader:
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str:
+        return self._env.get(name, "").strip()
+
+    def secret(self, name: str, *, required: bool = True, least: int = 1) -> Secret | None:
+        value = self.text(name)
+        if not value:
+            if required:
+                self.problems.append(f"{name} is missing")
+            return None
+        if len(value) < least:
+            self.problems.append(f"{name} is shorter than {least} characters")
+        if not value.isascii() or not value.isprintable():
+            self.problems.append(f"{name} has characters that no key has")
+        return PlainSecret(value)
+
+    def url(self, name: str, default: str | None) -> str:
+        value = (self.text(name) or default or "").rstrip("/")
+        if not value:
+            self.problems.append(f"{name} is missing")
+        elif not _is_allowed(value):
+            self.problems.append(
+                f"{name} must be an https:// address (http:// only for this machine or a host name without dots)"
+            )
+        return value
+
+    def seconds(self, name: str, default: float, *, least: float) -> float:
+        value = self.text(name)
+        if not value:
+            return default
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1
+        if not least <= seconds <= 900:
+            self.problems.append(f"{name} must be a number of seconds from {least:g} to 900")
+            return default
+        return seconds
+
+
+def _is_allowed(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port  # raises ValueError where it is no number
+    except ValueError:
+        return False
+    plain = parts.username is None and not parts.query and not parts.fragment
+    # A name without dots is a neighbour on a private network: `kong` beside a self-hosted Supabase.
+    private = host in _LOOPBACK or "." not in host
+    return bool(host) and plain and (parts.scheme == "https" or (parts.scheme == "http" and private))

@@ -1,0 +1,159 @@
+"""Every failure that a caller can meet. What is shown is fixed here: status, code, text, and whether a retry can help.
+
+    WppError
+    ├── NotConfigured            500  not_configured
+    ├── CallerError                   the caller can mend it
+    │   ├── MissingAuthorization 401  missing_authorization
+    │   ├── InvalidToken         401  invalid_token
+    │   ├── OrganizationNotFound 404  organization_not_found
+    │   ├── BadRequest           400  bad_request
+    │   ├── MethodNotAllowed     405  method_not_allowed
+    │   ├── BodyTooLarge         413  body_too_large
+    │   └── IdempotencyKeyReused 422  idempotency_key_reused
+    ├── UpstreamError                 Supabase or WPP Platform did not do its part
+    │   ├── UpstreamRefused      502  <system>_refused      it said no
+    │   │   └── KeyRefused       502  platform_refused      the organization's API key is not accepted
+    │   ├── UpstreamBroken       502  <system>_unavailable  connection lost, 429, 5xx, or an answer that makes no sense
+    │   └── UpstreamTimeout      504  <system>_timeout      no answer in time
+    ├── DeadlinePassed           504  deadline_passed
+    └── CreationInProgress       503  creation_in_progress  with Retry-After
+
+Texts are safe to show: they never hold a credential or a piece of an upstream's answer.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+System = Literal["supabase", "platform", "aws"]
+SYSTEM_NAMES: dict[System, str] = {"supabase": "Supabase", "platform": "WPP Platform", "aws": "AWS"}
+
+
+class WppError(Exception):
+    """The root; never raised itself. `str(error)` is the text for the caller."""
+
+    status: ClassVar[int] = 500
+    code: str = "internal_error"
+    retryable: ClassVar[bool] = False
+    """Whether the same request may well succeed in a moment."""
+
+
+class NotConfigured(WppError):
+    code = "not_configured"
+
+
+class CallerError(WppError):
+    """Something in the request has to change before a retry can succeed."""
+
+    status = 400
+
+
+class MissingAuthorization(CallerError):
+    status = 401
+    code = "missing_authorization"
+
+    def __init__(self) -> None:
+        super().__init__("Missing authorization")
+
+
+class InvalidToken(CallerError):
+    """`reason` is for the log only: the caller learns no more than that the token is not accepted."""
+
+    status = 401
+    code = "invalid_token"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("Unauthorized")
+        self.reason = reason
+
+
+class OrganizationNotFound(CallerError):
+    status = 404
+    code = "organization_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("Organization not found")
+
+
+class BadRequest(CallerError):
+    code = "bad_request"
+
+
+class MethodNotAllowed(CallerError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(CallerError):
+    status = 413
+    code = "body_too_large"
+
+
+class IdempotencyKeyReused(CallerError):
+    status = 422
+    code = "idempotency_key_reused"
+
+
+class UpstreamError(WppError):
+    """`upstream_status` is the HTTP status that came, or None when no answer did; `retry_after` is in seconds."""
+
+    status = 502
+    suffix: ClassVar[str] = "failed"
+
+    def __init__(
+        self,
+        system: System,
+        call: str,
+        problem: str,
+        *,
+        upstream_status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{SYSTEM_NAMES[system]} {problem} ({call})")
+        self.system = system
+        self.call = call
+        self.code = f"{system}_{self.suffix}"
+        self.upstream_status = upstream_status
+        self.retry_after = retry_after
+
+
+class UpstreamRefused(UpstreamError):
+    suffix = "refused"
+
+
+class KeyRefused(UpstreamRefused):
+    """The platform does not take an organization's API key: not yet, or not any more."""
+
+
+class UpstreamBroken(UpstreamError):
+    suffix = "unavailable"
+    retryable = True
+
+
+class UpstreamTimeout(UpstreamError):
+    status = 504
+    suffix = "timeout"
+    retryable = True
+
+
+class DeadlinePassed(WppError):
+    status = 504
+    code = "deadline_passed"
+    retryable = True
+
+    def __init__(self, doing: str) -> None:
+        super().__init__(f"Time ran out while {doing}; try again")
+
+
+class CreationInProgress(WppError):
+    status = 503
+    code = "creation_in_progress"
+    retryable = True
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("The connection is being created by another request; try again shortly")
+        self.retry_after = retry_after
+
+
+AMBIGUOUS = (UpstreamBroken, UpstreamTimeout)
+"""Errors after which a call may have had its effect all the same."""

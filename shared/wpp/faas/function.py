@@ -1,0 +1,165 @@
+"""A function without its runtime: from the neutral request to the neutral answer, every failure included."""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wpp.clock import Clock
+from wpp.config import cors_allow_origin, settings_from
+from wpp.errors import InvalidToken, MethodNotAllowed, WppError
+from wpp.faas import logs
+from wpp.faas.cors import cors_headers, preflight_headers
+from wpp.faas.messages import Answer, Request, json_answer
+from wpp.http.upstream import Trace
+from wpp.runtime import Invocation, Runtime, invocation_log
+from wpp.supabase.caller import bearer_token
+from wpp.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from wpp.runtime import InvocationLog
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a function is asked: by whom, and with which options."""
+
+    access_token: str = field(repr=False)
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Function:
+    name: str
+    """As it is served: `wpp-create`."""
+    run: Callable[[Invocation, Call], Mapping[str, Any]]
+    """The answer's fields beside `success` and `warnings`."""
+    error_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of every error."""
+    error_texts: Mapping[type[WppError], tuple[int, str]] = field(default_factory=dict)
+    """Status and text where they differ from the error's own."""
+
+
+class _Process:
+    """The runtime, made with the first call that needs it and kept: a failed attempt is made again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runtime: Runtime | None = None
+
+    def runtime(self) -> Runtime:
+        with self._lock:
+            if self._runtime is None:
+                self._runtime = Runtime(settings_from())
+            return self._runtime
+
+
+_PROCESS = _Process()
+
+
+def respond(function: Function, request: Request) -> Answer:
+    """Never raises: whatever goes wrong becomes an answer in the functions' own shape, with CORS headers."""
+    origin = cors_allow_origin()
+    if request.method == "OPTIONS":
+        return Answer(204, preflight_headers(origin))
+    if request.method in ("GET", "HEAD"):
+        health = {"success": True, "function": function.name, "version": VERSION}
+        return json_answer(200, health, cors_headers(origin))
+    logs.set_up()
+    return _Exchange(function, request, cors_headers(origin)).answer()
+
+
+class _Exchange:
+    def __init__(self, function: Function, request: Request, headers: Mapping[str, str]) -> None:
+        self._function = function
+        self._request = request
+        self._headers = headers
+        self._request_id = _request_id(request)
+        self._trace = Trace(Clock())
+        self._log: InvocationLog = invocation_log(function.name, self._request_id, None)
+
+    def answer(self) -> Answer:
+        code: str | None = None
+        try:
+            status, body = 200, self._run()
+            extra: dict[str, str] = {}
+        except WppError as error:
+            code = error.code
+            status, body, extra = self._failure(error)
+        except Exception:  # noqa: BLE001 - the last boundary: the runtimes would answer HTML without CORS headers
+            code, status, extra = "internal_error", 500, {}
+            body = self._error_body("Internal error", code)
+            self._log.exception("an unforeseen error")
+        self._log_outcome(status, code)
+        headers = {**self._headers, **extra}
+        headers |= {"X-Request-Id": self._request_id, "Server-Timing": self._server_timing()}
+        return json_answer(status, body, headers)
+
+    def _run(self) -> dict[str, Any]:
+        if self._request.method != "POST":
+            raise MethodNotAllowed("Only POST, GET and OPTIONS are served here")
+        runtime = _PROCESS.runtime()
+        access_token = bearer_token(self._request.headers.get("authorization"))
+        call = Call(access_token, self._request.json_object(), self._request.headers)
+        invocation = runtime.begin(self._function.name, self._request_id, self._request.seconds_left)
+        self._trace = invocation.upstream.trace
+        try:
+            fields = self._function.run(invocation, call)
+        finally:
+            self._log = invocation.log
+        warnings = {"warnings": invocation.warnings} if invocation.warnings else {}
+        return {"success": True, **fields, **warnings}
+
+    def _failure(self, error: WppError) -> tuple[int, dict[str, Any], dict[str, str]]:
+        status, text = self._function.error_texts.get(type(error), (error.status, str(error)))
+        extra: dict[str, str] = {}
+        if isinstance(error, MethodNotAllowed):
+            extra["Allow"] = "POST, GET, OPTIONS"
+        retry_after = getattr(error, "retry_after", None)
+        if retry_after is not None:
+            extra["Retry-After"] = str(round(retry_after))
+        if isinstance(error, InvalidToken):
+            self._log.info("the token is not accepted: %s", error.reason)
+        elif status >= 500:
+            self._log.error("%s", error)
+        return status, self._error_body(text, error.code), extra
+
+    def _error_body(self, text: str, code: str) -> dict[str, Any]:
+        shown = {"success": False, "error": text, "code": code, "request_id": self._request_id}
+        return {**shown, **self._function.error_fields}
+
+    def _log_outcome(self, status: int, code: str | None) -> None:
+        trace = self._trace
+        self._log.info(
+            "answered",
+            fields={
+                "status": status,
+                "code": code,
+                "duration_ms": round(trace.elapsed() * 1000, 1),
+                "upstream_calls": len(trace.calls),
+                "upstream_waits": trace.waits,
+                "upstream_ms": round(trace.waited * 1000, 1),
+            },
+        )
+
+    def _server_timing(self) -> str:
+        trace = self._trace
+        summary = f'upstream;dur={trace.waited * 1000:.1f};desc="{len(trace.calls)} calls, {trace.waits} waits"'
+        calls = [f"{call.system}.{call.call};dur={call.duration * 1000:.1f}" for call in trace.calls[:20]]
+        return ", ".join([f"total;dur={trace.elapsed() * 1000:.1f}", summary, *calls])
+
+
+def _request_id(request: Request) -> str:
+    """The runtime's own id, else a sensible one that the caller sent, else a new one."""
+    for candidate in (request.request_id, request.headers.get("x-request-id")):
+        if candidate and _REQUEST_ID.fullmatch(candidate):
+            return candidate
+    return uuid.uuid4().hex

@@ -1,0 +1,57 @@
+"""The neutral request and answer. Flask's and Lambda's own objects stop at their adapters."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wpp.errors import BadRequest, BodyTooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes = b""
+    """At most MAX_BODY_BYTES + 1 of it: adapters need not read more to tell that it is too large."""
+    request_id: str | None = None
+    """As the platform we run on names this invocation."""
+    seconds_left: float | None = None
+    """Until the platform we run on ends this invocation, where it says."""
+
+    def json_object(self) -> dict[str, Any]:
+        """The decoded body, `{}` for an empty one. Raises BadRequest, BodyTooLarge."""
+        if len(self.body) > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"The body is larger than {MAX_BODY_BYTES // 1024} KiB")
+        try:
+            text = self.body.decode()
+            value = json.loads(text) if text.strip() else {}
+        except (ValueError, RecursionError) as error:
+            raise BadRequest("The body is not valid JSON") from error
+        if not isinstance(value, dict):
+            raise BadRequest("The body must be a JSON object")
+        return value
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+def json_answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Answer(
+        status,
+        # supabase-js reads JSON only where the type says so; a QR is a credential and belongs in no cache.
+        {"Content-Type": "application/json", "Cache-Control": "no-store", **headers},
+        text.encode("utf-8", "replace"),
+    )

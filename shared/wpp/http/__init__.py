@@ -1,0 +1,1 @@
+"""Outgoing HTTP: one pooled `requests` session per process, bounded in time, size and direction."""

@@ -1,0 +1,76 @@
+"""Sockets whose timeout is the total for all that follows, not a new allowance for every byte that trickles in.
+
+`requests` hands its read timeout to the socket, which starts it anew with each `recv`: an upstream that sends one byte a
+second holds a call for ever. Here `settimeout(s)` means "nothing may be received later than s seconds from now".
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class _Total:
+    """Mixed into a socket class, in front of it."""
+
+    _until: float | None = None
+
+    def settimeout(self, value: float | None) -> None:
+        self._until = None if value is None else time.monotonic() + value
+        super().settimeout(value)  # type: ignore[misc]
+
+    def _shrink(self) -> None:
+        if self._until is not None:
+            remaining = self._until - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError("timed out")
+            super().settimeout(remaining)  # type: ignore[misc]
+
+    def recv_into(self, buffer: Buffer, nbytes: int | None = None, flags: int = 0) -> int:
+        self._shrink()
+        return super().recv_into(buffer, nbytes or 0, flags)  # type: ignore[misc,no-any-return]
+
+
+class _TotalSocket(_Total, socket.socket):
+    pass
+
+
+class _TotalTLSSocket(_Total, ssl.SSLSocket):
+    pass
+
+
+class _Connection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _TotalSocket(fileno=super()._new_conn().detach())
+
+
+class _TLSConnection(HTTPSConnection):
+    # The TLS socket takes over the descriptor of the plain one, so only its own class matters.
+    pass
+
+
+class _ConnectionPool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSConnectionPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class BoundedAdapter(HTTPAdapter):
+    """The `requests` adapter whose connections use these sockets."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        context = ssl.create_default_context()
+        context.sslsocket_class = _TotalTLSSocket
+        super().init_poolmanager(*args, ssl_context=context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _ConnectionPool, "https": _TLSConnectionPool}

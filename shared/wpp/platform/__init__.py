@@ -1,0 +1,1 @@
+"""WPP Platform, the WhatsApp gateway: the port of `wpp.ts`."""

@@ -1,0 +1,82 @@
+"""One click from beginning to end: who calls, which client, where its session stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from wpp.errors import KeyRefused, OrganizationNotFound
+from wpp.platform.state import SessionState, State
+from wpp.provisioning.claim import Number, primary_number
+from wpp.provisioning.creation import Creation, Made
+from wpp.provisioning.session import Session
+
+if TYPE_CHECKING:
+    from wpp.runtime import Invocation
+    from wpp.supabase.rows import Organization
+
+Status = Literal["connected", "starting", "qr_issued"]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What the functions answer from. `qrcode` (pairing text or a `data:` picture) is there exactly with status `qr_issued`."""
+
+    integration_id: str
+    session: str
+    status: Status
+    api_key: str = field(repr=False)
+    qrcode: str | None = field(default=None, repr=False)
+
+
+def connect(invocation: Invocation, access_token: str, *, wait: bool = False) -> Connection:
+    """Makes sure that the caller's organization has its one client and that its session runs.
+
+    With `wait`, waits until there is a QR or the account is connected, as long as the settings and the deadline allow.
+    Raises InvalidToken, OrganizationNotFound, CreationInProgress, UpstreamError, DeadlinePassed.
+    """
+    organization = _identify(invocation, access_token)
+    number = primary_number(organization.id)
+    creation = Creation(invocation, number)
+    made = creation.obtain(number.find(organization.integrations))
+    session, said = _running(invocation, number, creation, made)
+    if wait:
+        said = session.wait_for_qr(said)
+    return _connection(session, said)
+
+
+def _identify(invocation: Invocation, access_token: str) -> Organization:
+    """Checks the access token, and reads the caller's organization while Supabase confirms the session."""
+    check, upstream = invocation.runtime.caller_check, invocation.upstream
+    user_id = check.user_id(access_token, upstream)
+    with upstream.alongside(lambda: invocation.rows.of_user(user_id)) as reading:
+        check.confirm(access_token, user_id, upstream)
+    organization = reading.result()
+    if organization is None:
+        raise OrganizationNotFound
+    invocation.organization_id = organization.id
+    return organization
+
+
+def _running(invocation: Invocation, number: Number, creation: Creation, made: Made) -> tuple[Session, SessionState]:
+    """A running session of the client. A key that the platform refuses for good is replaced, once."""
+    session = Session(invocation, made)
+    try:
+        return session, session.bring_forward(creation)
+    except KeyRefused:
+        if made.created:
+            raise
+        invocation.log.warning("the stored key is refused; replacing it", fields={"integration": made.row.id})
+    creation = Creation(invocation, number)
+    session = Session(invocation, creation.obtain(made.row, replacing=made.row))
+    return session, session.bring_forward(creation)
+
+
+def _connection(session: Session, said: SessionState) -> Connection:
+    status: Status = "starting"
+    if said.state is State.CONNECTED:
+        status = "connected"
+    elif said.qr is not None:
+        status = "qr_issued"
+    credentials = session.client.credentials
+    return Connection(session.row.id, credentials.session, status, credentials.api_key, said.qr)

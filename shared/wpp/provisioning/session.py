@@ -1,0 +1,198 @@
+"""One client's WhatsApp session: where it stands, and what brings it forward - start, webhook, QR.
+
+The live state decides, never a stored one, and a session that runs is never started again.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from wpp.errors import AMBIGUOUS, DeadlinePassed, UpstreamError, WppError
+from wpp.platform.state import SessionState, State
+from wpp.provisioning.claim import (
+    credentials_of,
+    has_fresh_key,
+    token_of,
+    webhook_pending,
+    with_token,
+    with_webhook,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Future
+
+    from wpp.provisioning.creation import Creation, Made
+    from wpp.runtime import Invocation
+    from wpp.supabase.rows import Edit, Integration
+
+POLL_SECONDS = 0.15
+"""Between two looks for a QR: it is shown at most this long after it exists, plus one call."""
+_STATUS_EVERY = 5  # looks for the QR between two looks at the status
+
+
+class Session:
+    """One invocation's dealings with one session."""
+
+    def __init__(self, invocation: Invocation, made: Made) -> None:
+        self._invocation = invocation
+        self._upstream = invocation.upstream
+        self._made = made
+        self.client = made.client
+        self._connected = invocation.runtime.memory.connected
+        self.row = made.row
+
+    def bring_forward(self, creation: Creation) -> SessionState:
+        """The session's state after starting it, if it was offline.
+
+        Raises KeyRefused where the platform does not take the key any more; UpstreamError, DeadlinePassed.
+        """
+        if not self.client.has_token() and has_fresh_key(self.row, self._upstream.clock.now()):
+            creation.patient_token(self.client)
+        self.client.token()
+        said = self._read()
+        if said.state is State.OFFLINE:
+            said = self._start()
+        if said.warning:
+            self._invocation.warn(said.warning)
+        self._remember(said)
+        if self.client.unsaved_token():  # renewed on the way, after a 401
+            self._change_softly(self._kept, "the platform's token could not be saved")
+        return said
+
+    def wait_for_qr(self, said: SessionState) -> SessionState:
+        """Looks until there is a QR or the account is connected, for WPP_QR_WAIT_SECONDS within the deadline.
+
+        Running out of time is no failure: the session is then still starting.
+        """
+        clock, deadline = self._upstream.clock, self._upstream.deadline
+        until = clock.monotonic() + min(self._invocation.settings.qr_wait_seconds, deadline.remaining())
+        trouble: UpstreamError | None = None
+        looks = 0
+        while not _is_settled(said) and clock.monotonic() + POLL_SECONDS < until:
+            clock.sleep(POLL_SECONDS)
+            looks += 1
+            try:
+                said, trouble = self._look(with_status=looks % _STATUS_EVERY == 0), None
+            except AMBIGUOUS as error:
+                trouble = error
+            except DeadlinePassed:
+                break
+        if trouble is not None:
+            self._invocation.warn(f"the last look for a QR failed: {trouble}")
+        self._remember(said)
+        return said
+
+    def _read(self) -> SessionState:
+        """Status and QR in one wait, and beside them what is still to be written down."""
+        with ExitStack() as stack:
+            keeping = hooking = reading = None
+            if self.client.unsaved_token() or not self.row.is_active:
+                keeping = stack.enter_context(self._upstream.alongside(lambda: self._change(self._kept)))
+            if webhook_pending(self.row):
+                hooking = stack.enter_context(self._upstream.alongside(self._register_webhook))
+            if not self._connected.get(self.client.credentials.api_key):
+                reading = stack.enter_context(self._upstream.alongside(self.client.qr))
+            said = self.client.status()
+        if keeping:
+            self._settle_keeping(keeping)
+        # Right after a creation the flag is left for the next call to clear: it is one wait less, and costs it one call.
+        if hooking and hooking.result() and not self._made.created:
+            self._change_softly(_webhook_done, "the registered webhook could not be noted")
+        return _with_qr(said, reading)
+
+    def _settle_keeping(self, keeping: Future[None]) -> None:
+        error = keeping.exception()
+        if error is None:
+            return
+        if not self.row.is_active or not isinstance(error, WppError):
+            raise error
+        self._invocation.log.warning("the platform's token could not be saved", fields={"code": error.code})
+
+    def _start(self) -> SessionState:
+        with self._upstream.alongside(self._register_webhook) as hooking:
+            said = self._start_once()
+        if not hooking.result() and not webhook_pending(self.row):
+            self._change_softly(_webhook_undone, "the missing webhook could not be noted")
+        return said
+
+    def _start_once(self) -> SessionState:
+        try:
+            return self.client.start()
+        except AMBIGUOUS as error:
+            # It may be starting all the same, and a second start would throw its QR away: look before trying again.
+            self._upstream.pause_after(error, 1)
+            said = self.client.status()
+            return self.client.start() if said.state is State.OFFLINE else said
+
+    def _look(self, *, with_status: bool) -> SessionState:
+        if not with_status:
+            qr = self.client.qr()
+            return SessionState(State.QR_REQUIRED if qr else State.STARTING, qr)
+        with self._upstream.alongside(self.client.qr) as reading:
+            said = self.client.status()
+        return _with_qr(said, reading)
+
+    def _register_webhook(self) -> bool:
+        try:
+            self.client.webhook(self._invocation.settings.wpp_webhook_url)
+        except WppError as error:
+            self._invocation.warn(f"the webhook is not registered yet, the next call tries again: {error}")
+            return False
+        return True
+
+    def _kept(self, current: Integration) -> Mapping[str, Any] | None:
+        """The row made active, with the token in use."""
+        if credentials_of(current) != self.client.credentials:
+            return None  # replaced in the meantime
+        token, stored = self.client.unsaved_token(), token_of(current)
+        newer = token and (stored is None or stored.expires_at < token.expires_at)
+        if current.is_active and not newer:
+            return None
+        settings = with_token(current.settings, token) if token and newer else current.settings
+        return {"settings": settings, "is_active": True}
+
+    def _change(self, edit: Edit) -> None:
+        token = self.client.unsaved_token()
+        changed = self._invocation.rows.change(self.row, edit)
+        if changed is not None:
+            self.row = changed
+        if token is not None:
+            self.client.token_saved(token)
+
+    def _change_softly(self, edit: Edit, problem: str) -> None:
+        """For what a later call does again if it fails now."""
+        try:
+            self._change(edit)
+        except WppError as error:
+            self._invocation.log.warning(problem, fields={"code": error.code})
+
+    def _remember(self, said: SessionState) -> None:
+        if said.state is State.CONNECTED:
+            self._connected.put(self.client.credentials.api_key, True)
+        else:
+            self._connected.forget(self.client.credentials.api_key)
+
+
+def _webhook_done(current: Integration) -> Mapping[str, Any] | None:
+    return {"settings": with_webhook(current.settings, pending=False)} if webhook_pending(current) else None
+
+
+def _webhook_undone(current: Integration) -> Mapping[str, Any] | None:
+    return None if webhook_pending(current) else {"settings": with_webhook(current.settings, pending=True)}
+
+
+def _is_settled(said: SessionState) -> bool:
+    return said.state is State.CONNECTED or said.qr is not None
+
+
+def _with_qr(said: SessionState, reading: Future[str | None] | None) -> SessionState:
+    """A state with the QR that was read beside it. A failed reading counts only where there should be a QR."""
+    if reading is None or said.state in (State.CONNECTED, State.OFFLINE):
+        return said
+    error = reading.exception()
+    if error is not None and (said.state is State.QR_REQUIRED or not isinstance(error, WppError)):
+        raise error
+    qr = None if error is not None else reading.result()
+    return SessionState(State.QR_REQUIRED if qr else said.state, qr, said.warning)

@@ -1,0 +1,84 @@
+"""What a process keeps between invocations, and what one invocation works with."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wpp.clock import Clock, Deadline
+from wpp.http.transport import Transport
+from wpp.http.upstream import Upstream
+from wpp.platform.memory import ClientMemory
+from wpp.supabase.caller import CallerCheck
+from wpp.supabase.rows import Rows
+from wpp.supabase.signing_keys import SigningKeys
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from wpp.config import Settings
+
+_LOG = logging.getLogger("wpp")
+
+
+class InvocationLog(logging.LoggerAdapter[logging.Logger]):
+    """Adds what every line of an invocation says to what a single line says."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {"wpp": {**(self.extra or {}), **kwargs.pop("fields", {})}}
+        return msg, kwargs
+
+
+def invocation_log(function: str, request_id: str, organization_id: str | None) -> InvocationLog:
+    """Log lines that say whose they are. They take `fields={…}`: more JSON fields, never a credential."""
+    said_always = {"function": function, "request_id": request_id, "organization": organization_id}
+    return InvocationLog(_LOG, said_always)
+
+
+@dataclass
+class Invocation:
+    """One request's time, upstream calls and log lines."""
+
+    runtime: Runtime
+    upstream: Upstream
+    rows: Rows
+    function: str
+    request_id: str
+    organization_id: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        return self.runtime.settings
+
+    @property
+    def log(self) -> InvocationLog:
+        return invocation_log(self.function, self.request_id, self.organization_id)
+
+    def warn(self, text: str) -> None:
+        """For what went wrong without failing the call: in the log and in the answer's `warnings`."""
+        self.warnings.append(text)
+        self.log.warning(text)
+
+
+class Runtime:
+    """One per process. Nothing in it is needed for correctness: a new process starts with an empty one."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or Clock()
+        self.transport = Transport()
+        self.memory = ClientMemory()
+        self.caller_check = CallerCheck(settings, SigningKeys(settings.supabase_url, self.clock))
+
+    def begin(self, function: str, request_id: str, seconds_left: float | None) -> Invocation:
+        """`seconds_left` is the time that the platform we run on gives this invocation, where it says."""
+        seconds = self.settings.deadline_seconds
+        if seconds_left is not None:
+            seconds = min(seconds, seconds_left)
+        upstream = Upstream(self.transport, Deadline(seconds, self.clock), self.clock)
+        return Invocation(self, upstream, Rows(self.settings, upstream), function, request_id)
+
+    def close(self) -> None:
+        self.transport.close()

@@ -1,0 +1,134 @@
+"""Who calls: the user's access token, checked here first, so that a bad one costs no network, then confirmed by Supabase."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from wpp.errors import InvalidToken, MissingAuthorization
+from wpp.http.upstream import nonsense, refusal
+from wpp.supabase.api import refuses_our_key, renewed
+
+if TYPE_CHECKING:
+    from wpp.config import Settings
+    from wpp.http.upstream import Upstream
+    from wpp.supabase.signing_keys import SigningKeys
+
+_MAX_TOKEN = 8192  # characters; Supabase's own are under 2,000
+_BEARER = re.compile(r"bearer\s+(\S+)\s*", re.IGNORECASE | re.ASCII)
+_CLOCK_LEEWAY = 10  # seconds that our clock may differ from Supabase's
+_KEY_TYPES = {"ES256": "EC", "RS256": "RSA"}
+
+
+def bearer_token(authorization: str | None) -> str:
+    """The token of an `Authorization` header: `Bearer` in any case, any white space.
+
+    Raises MissingAuthorization, InvalidToken.
+    """
+    if authorization is None or not authorization.strip():
+        raise MissingAuthorization
+    match = _BEARER.fullmatch(authorization.strip())
+    if match is None:
+        raise InvalidToken("the header is not `Bearer <token>`")
+    return match[1]
+
+
+class CallerCheck:
+    """One per process."""
+
+    def __init__(self, settings: Settings, keys: SigningKeys) -> None:
+        self._settings = settings
+        self._keys = keys
+
+    def user_id(self, token: str, upstream: Upstream) -> str:
+        """The `sub` of a token whose form, signature and claims are right. Raises InvalidToken.
+
+        The network is used only where a JWKS has to be loaded. What this cannot see is sign-out, deletion and a ban.
+        """
+        algorithm, key = self._key(token, upstream)
+        claims = _verified(token, key, algorithm)
+        subject = claims.get("sub")
+        if claims.get("role") != "authenticated":
+            raise InvalidToken("the role is not authenticated")
+        if not isinstance(subject, str) or not _is_uuid(subject):
+            raise InvalidToken("the subject is no UUID")
+        return subject
+
+    def confirm(self, token: str, user_id: str, upstream: Upstream) -> None:
+        """Has Supabase say that the session still lives. Raises InvalidToken where it does not."""
+        secret = self._settings.supabase_anon_key
+        url = f"{self._settings.supabase_url}/auth/v1/user"
+        while True:
+            headers = {"apikey": secret.value(), "Authorization": f"Bearer {token}"}
+            reply = upstream.send("supabase", "auth.user", "GET", url, headers=headers, repeatable=True)
+            if not renewed(secret, reply):
+                break
+        if refuses_our_key(reply):
+            raise refusal("supabase", "auth.user", reply, "is SUPABASE_ANON_KEY right?")
+        if reply.status in (400, 401, 403):
+            raise InvalidToken(f"Supabase does not confirm the session, status {reply.status}")
+        if reply.status != 200:
+            raise refusal("supabase", "auth.user", reply)
+        if not isinstance(reply.json, dict) or not isinstance(reply.json.get("id"), str):
+            raise nonsense("supabase", "auth.user", "a user", reply)
+        if reply.json["id"] != user_id:
+            raise InvalidToken("Supabase names another user")
+
+    def _key(self, token: str, upstream: Upstream) -> tuple[str, Any]:
+        """The one algorithm and key that may have signed the token: chosen by us, never by what the token brings along."""
+        header = _header(token)
+        algorithm, key_id = header.get("alg"), header.get("kid")
+        if algorithm == "HS256":
+            secret = self._settings.supabase_jwt_secret
+            if secret is None:
+                raise InvalidToken("it is HS256, and SUPABASE_JWT_SECRET is not set")
+            return algorithm, secret.value()
+        if algorithm not in _KEY_TYPES:
+            raise InvalidToken("the algorithm is not HS256, ES256 or RS256")
+        if not isinstance(key_id, str):
+            raise InvalidToken("it names no key")
+        key = self._keys.find(key_id, upstream)
+        if key is None:
+            raise InvalidToken("Supabase has no such key")
+        if key.get("kty") != _KEY_TYPES[algorithm] or key.get("alg", algorithm) != algorithm:
+            raise InvalidToken("the key is for another algorithm")
+        return algorithm, key
+
+
+def _header(token: str) -> dict[str, Any]:
+    if len(token) > _MAX_TOKEN or token.count(".") != 2:
+        raise InvalidToken("it is no JWT of a sensible size")
+    first = token.split(".", 1)[0]
+    try:
+        header = json.loads(base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)))
+    except (ValueError, RecursionError) as error:
+        raise InvalidToken("the header cannot be read") from error
+    if not isinstance(header, dict) or "crit" in header:
+        raise InvalidToken("the header is no object, or asks for an extension")
+    return header
+
+
+def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any]:
+    from jose import jwt  # heavy, and not needed by a preflight or a health check
+
+    options = {"require_exp": True, "require_aud": True, "require_sub": True, "leeway": _CLOCK_LEEWAY}
+    try:
+        claims = jwt.decode(token, key, algorithms=[algorithm], audience="authenticated", options=options)
+    except Exception as error:
+        # python-jose lets TypeError, OverflowError, RecursionError, AttributeError and JWKError through as well.
+        raise InvalidToken(f"python-jose refuses it: {type(error).__name__}") from error
+    expires = claims.get("exp")
+    if isinstance(expires, bool) or not isinstance(expires, (int, float)) or not math.isfinite(expires):
+        raise InvalidToken("`exp` is no time")
+    return claims
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
