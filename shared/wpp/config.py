@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -56,6 +57,11 @@ def settings_from(env: Mapping[str, str] = os.environ) -> Settings:
 def cors_allow_origin(env: Mapping[str, str] = os.environ) -> str:
     """Apart from the rest, as errors about missing settings need CORS headers too."""
     return env.get("CORS_ALLOW_ORIGIN", "").strip() or "*"
+
+
+def functions_dir(env: Mapping[str, str] = os.environ) -> Path:
+    """The folder whose functions the server of all functions serves."""
+    return Path(env.get("FUNCTIONS_DIR", "").strip() or "functions").resolve()
 
 
 def log_level(env: Mapping[str, str] = os.environ) -> int:

@@ -1,12 +1,30 @@
-"""What both emulated servers are made of: a request, a response, and a threaded server that can misbehave on demand."""
+"""What both emulated systems are made of: a request, a response, and a threaded server that can misbehave on demand."""
 
 from __future__ import annotations
 
+import json
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
+from urllib.parse import unquote
+
+from tests.emulator.clock import Clock
+from tests.emulator.faults import Fault, Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+_RECORDED = 200_000
+_DRIP_SECONDS = 0.2
+_RST = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that close() resets
 
 
 @dataclass(frozen=True)
@@ -20,6 +38,13 @@ class Request:
     """Names in lower case."""
     body: bytes
 
+    def json(self) -> Any:
+        """The decoded body, None where it is no JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
 
 @dataclass(frozen=True)
 class Response:
@@ -28,9 +53,274 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+
 class Application(Protocol):
     """State plus routes of one emulated system."""
 
     def route(self, request: Request) -> tuple[str, Callable[[], Response]]:
         """The name of the call (faults and recordings go by it) and what carries it out, not yet run."""
         ...
+
+    def control(self, name: str, body: dict[str, Any]) -> Any:
+        """What `POST /_emulator/<name>` does; None where there is no such control."""
+        ...
+
+
+@dataclass(frozen=True)
+class Received:
+    call: str
+    request: Request
+    at: float
+    """When it came, seconds since 1970."""
+    status: int
+    """Of the answer that was sent, 0 where none was."""
+    answer: bytes
+
+
+class Server:
+    """One emulated system on a port: HTTP/1.1 with keep-alive, a thread per connection, everything recorded."""
+
+    def __init__(
+        self,
+        application: Application,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Clock | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.application = application
+        self.clock = clock or Clock()
+        self.latency = 0.0
+        """Seconds added to every call."""
+        self.received: deque[Received] = deque(maxlen=_RECORDED)
+        self._faults = Faults(seed)
+        self._host, self.port = host, port
+        self._listener: socket.socket | None = None
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._host}:{self.port}"
+
+    def inject(self, fault: Fault) -> None:
+        self._faults.add(fault)
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+        self.accept_again()
+
+    def clear(self) -> None:
+        """Forgets what was received."""
+        self.received.clear()
+
+    def count(self, call: str) -> int:
+        return sum(1 for received in list(self.received) if received.call == call)
+
+    def accept_again(self) -> None:
+        with self._lock:
+            if self._listener is None and not self._stopping.is_set():
+                self._listen()
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            self._listen()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._refuse()
+
+    def _listen(self) -> None:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, self.port))
+        except OSError:
+            listener.close()
+            raise
+        listener.listen(1024)
+        self.port = listener.getsockname()[1]
+        self._listener = listener
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+
+    def _refuse(self) -> None:
+        """Nobody listens any more, and those who are connected are cut off."""
+        with self._lock:
+            listener, self._listener = self._listener, None
+            connections = list(self._connections)
+        if listener is not None:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        for connection in connections:
+            _reset(connection)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                self._connections.add(connection)
+            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with connection, connection.makefile("rb") as stream:
+                while not self._stopping.is_set():
+                    request = _read_request(stream)
+                    if request is None or not self._handle(connection, request):
+                        break
+        except (OSError, ValueError):
+            pass  # the client went away, or the server is stopping
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+
+    def _handle(self, connection: socket.socket, request: Request) -> bool:
+        """Whether the connection goes on."""
+        if request.path.startswith("/_emulator/"):
+            connection.sendall(_encoded(self._control(request), request))
+            return True
+        arrived = time.time()
+        if self.latency:
+            self._stopping.wait(self.latency)
+        call, thunk = self.application.route(request)
+        fault = self._faults.take(call)
+        if fault is not None:
+            response, alive = self._misbehave(connection, request, fault, thunk)
+        else:
+            response, alive = _carried_out(thunk), True
+            # Recorded before it is sent: a test that has its answer finds it here.
+        self.received.append(
+            Received(call, request, arrived, response.status if response else 0, response.body if response else b"")
+        )
+        if fault is None and response is not None:
+            connection.sendall(_encoded(response, request))
+        return alive
+
+    def _misbehave(
+        self, connection: socket.socket, request: Request, fault: Fault, thunk: Callable[[], Response]
+    ) -> tuple[Response | None, bool]:
+        real = _carried_out(thunk) if fault.after_effect or fault.action in ("truncate", "drip") else None
+        if fault.delay:
+            self._stopping.wait(fault.delay)
+        if fault.action == "respond":
+            answer = Response(fault.status, fault.body, fault.headers) if fault.status else real or _carried_out(thunk)
+            connection.sendall(_encoded(answer, request))
+            return answer, True
+        if fault.action == "hang":
+            self._stopping.wait(120)
+        elif fault.action == "truncate" and real is not None:
+            whole = _encoded(real, request)
+            connection.sendall(whole[: len(whole) - len(real.body) + len(real.body) // 2])
+            connection.shutdown(socket.SHUT_RDWR)
+            return None, False
+        elif fault.action == "drip" and real is not None:
+            for byte in _encoded(real, request):
+                if self._stopping.wait(_DRIP_SECONDS):
+                    break
+                connection.sendall(bytes([byte]))
+        elif fault.action == "refuse":
+            self._refuse()
+        _reset(connection)
+        return None, False
+
+    def _control(self, request: Request) -> Response:
+        name = request.path.removeprefix("/_emulator/")
+        body = request.json() if request.body else {}
+        if name == "received" and request.method == "GET":
+            return json_response(200, [_shown(received) for received in list(self.received)])
+        if name == "faults" and request.method == "DELETE":
+            self.clear_faults()
+        elif name == "faults":
+            self.inject(Fault(**{**body, "body": body.get("body", "").encode()}))
+        elif name == "latency":
+            self.latency = float(body["seconds"])
+        elif name == "clock":
+            self.clock.advance(float(body["advance"]))
+        elif name == "clear":
+            self.clear()
+        else:
+            answer = self.application.control(name, body)
+            missing = {"error": f"there is no control {name!r}"}
+            return json_response(404, missing) if answer is None else json_response(200, answer)
+        return json_response(200, {})
+
+
+def _carried_out(thunk: Callable[[], Response]) -> Response:
+    try:
+        return thunk()
+    except Exception:  # noqa: BLE001 - shown, and answered as a server would
+        traceback.print_exc(file=sys.stderr)
+        return json_response(500, {"message": "the emulator itself failed"})
+
+
+def _reset(connection: socket.socket) -> None:
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+        connection.shutdown(socket.SHUT_RD)
+        connection.close()
+    except OSError:
+        pass
+
+
+def _read_request(stream: BinaryIO) -> Request | None:
+    """The next request of a connection; None at its end."""
+    line = stream.readline(65_536)
+    if not line.strip():
+        return None
+    method, target, _ = line.decode("latin-1").split(" ", 2)
+    headers: dict[str, str] = {}
+    while (line := stream.readline(65_536)) not in (b"\r\n", b"\n", b""):
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.strip().lower()] = value.strip()
+    body = (
+        _read_chunks(stream) if headers.get("transfer-encoding") else stream.read(int(headers.get("content-length", 0)))
+    )
+    path, _, query = target.partition("?")
+    return Request(method, unquote(path), query, headers, body)
+
+
+def _read_chunks(stream: BinaryIO) -> bytes:
+    body = b""
+    while size := int(stream.readline().split(b";")[0], 16):
+        body += stream.read(size)
+        stream.readline()
+    stream.readline()
+    return body
+
+
+def _encoded(response: Response, request: Request) -> bytes:
+    # One piece, as headers and body sent apart would wait for each other's acknowledgement.
+    reason = HTTPStatus(response.status).phrase if response.status in HTTPStatus._value2member_map_ else ""
+    lines = [f"HTTP/1.1 {response.status} {reason}"]
+    lines += [f"{name}: {value}" for name, value in response.headers.items() if name.lower() != "content-length"]
+    bare = response.status == 204
+    if not bare:
+        lines.append(f"Content-Length: {len(response.body)}")
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return head if bare or request.method == "HEAD" else head + response.body
+
+
+def _shown(received: Received) -> dict[str, Any]:
+    request = received.request
+    return {
+        "call": received.call,
+        "method": request.method,
+        "path": request.path,
+        "query": request.query,
+        "headers": dict(request.headers),
+        "body": request.body.decode(errors="replace"),
+        "at": received.at,
+        "status": received.status,
+        "answer": received.answer.decode(errors="replace"),
+    }

@@ -1,0 +1,104 @@
+"""All functions of a folder behind one address, as Supabase's edge runtime serves them: a WSGI application.
+
+    FUNCTIONS_DIR/wpp_create/main.py, target `wpp_create`   →   /functions/v1/wpp-create   and   /wpp-create
+
+The short path is for gateways that strip the prefix. A folder with a `main.py` is a function: a new one needs no registration.
+One that cannot be imported takes no other down: its name answers 500, and the log says why.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import flask
+
+from wpp.config import cors_allow_origin, functions_dir
+from wpp.faas import logs
+from wpp.faas.cors import cors_headers, preflight_headers
+from wpp.faas.messages import json_answer
+from wpp.version import VERSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Target = Callable[[flask.Request], Any]
+_LOG = logging.getLogger("wpp")
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def create_app(folder: Path) -> flask.Flask:
+    """The WSGI application that serves the functions found in `folder` as it is now."""
+    logs.set_up()
+    targets = {path.parent.name: _load(path) for path in sorted(folder.glob("*/main.py"))}
+    _LOG.info("serving functions", extra={"wpp": {"functions": sorted(targets), "version": VERSION}})
+    app = flask.Flask("wpp", static_folder=None)
+
+    def call(name: str) -> flask.typing.ResponseReturnValue:
+        key = name.replace("-", "_")
+        if key not in targets or "_" in name:
+            return _error(404, "not_found", f"There is no function {name[:60]!r} here")
+        target = targets[key]
+        if target is None:
+            return _error(500, "function_broken", f"The function {name} could not be loaded; the log says why")
+        result: flask.typing.ResponseReturnValue = target(flask.request)
+        return result
+
+    def health() -> flask.typing.ResponseReturnValue:
+        broken = sorted(name for name, target in targets.items() if target is None)
+        state = {"success": not broken, "functions": sorted(targets), "broken": broken, "version": VERSION}
+        return _response(json_answer(503 if broken else 200, state, {}))
+
+    app.add_url_rule("/healthz", "health", health, methods=["GET"])
+    for rule in ("/functions/v1/<name>", "/<name>"):
+        app.add_url_rule(rule, rule, call, methods=_METHODS, provide_automatic_options=False)
+    app.register_error_handler(404, lambda _: _error(404, "not_found", "There is no function at this address"))
+    app.register_error_handler(Exception, _unforeseen)
+    return app
+
+
+def _load(path: Path) -> Target | None:
+    """The target in `path`, named like its folder; None, with the reason in the log, where there is none to be had."""
+    name = path.parent.name
+    # functions-framework calls each one `main`; in one process they need names of their own.
+    spec = importlib.util.spec_from_file_location(f"functions_{name}", path)
+    assert spec is not None  # noqa: S101 - only a name without a known ending has none
+    assert spec.loader is not None  # noqa: S101
+    try:
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        target: Target = getattr(module, name)
+    except BaseException as error:  # noqa: BLE001 - SystemExit too: no function may take the others down
+        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        reason = f"{type(error).__name__}: {error}{where}"
+        _LOG.error("a function cannot be loaded", extra={"wpp": {"function": name, "reason": reason}})
+        return None
+    return target
+
+
+def _unforeseen(error: Exception) -> flask.Response:
+    _LOG.error("an unforeseen error", exc_info=error)
+    return _error(500, "internal_error", "Internal error")
+
+
+def _error(status: int, code: str, text: str) -> flask.Response:
+    if flask.request.method == "OPTIONS":
+        return flask.Response(status=204, headers=preflight_headers(cors_allow_origin()))
+    body = {"success": False, "error": text, "code": code}
+    return _response(json_answer(status, body, cors_headers(cors_allow_origin())))
+
+
+def _response(answer: Any) -> flask.Response:
+    return flask.Response(answer.body, answer.status, dict(answer.headers))
+
+
+def app_from_environment() -> flask.Flask:
+    """For WSGI servers: `gunicorn 'wpp.faas.server:app_from_environment()'`. FUNCTIONS_DIR defaults to ./functions."""
+    folder = functions_dir()
+    if not folder.is_dir():
+        raise SystemExit(f"FUNCTIONS_DIR must be the folder with the functions; {folder} is none")
+    return create_app(folder)

@@ -1,0 +1,1 @@
+"""A WPP Platform that behaves as the real one was seen to behave."""

@@ -1,0 +1,1 @@
+"""A Supabase: Auth, PostgREST on SQLite, and the gateway in front of them."""

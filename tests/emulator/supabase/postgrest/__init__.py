@@ -1,0 +1,1 @@
+"""The dialect of PostgREST that the functions and their tests use, executed as SQL."""

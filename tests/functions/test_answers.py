@@ -1,0 +1,223 @@
+"""What callers get: every answer of the table in the design, from the functions as they run."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import pytest
+import requests
+
+from tests.conftest import CREATE, PROVISION, Caller
+from tests.emulator.faults import Fault
+
+BOTH = [CREATE, PROVISION]
+PROVISION_ERROR = {"status": "error"}
+
+
+def check_error(answer: requests.Response, function: str, status: int, code: str, text: str | None = None) -> None:
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (status, code)
+    assert body["success"] is False
+    assert body["request_id"] == answer.headers["X-Request-Id"]
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Content-Type"] == "application/json"
+    assert body.get("status") == ("error" if function == PROVISION else None)
+    if text is not None:
+        assert body["error"] == text
+
+
+def test_wpp_create_answers_at_once_with_the_new_session_starting(caller: Caller) -> None:
+    answer = caller.create()
+
+    body = answer.json()
+    assert answer.status_code == 200
+    assert set(body) == {"success", "session", "apiKey", "status"}
+    assert body["status"] == "starting"
+    key = caller.row()["settings"]["wppApiKey"]
+    assert body["apiKey"] == f"{key[:6]}••••••{key[-4:]}"
+    assert body["session"] == caller.row()["settings"]["wppAccountNumber"]
+
+
+def test_wpp_create_asked_again_brings_the_qr_and_then_connected(caller: Caller) -> None:
+    caller.create()
+    time.sleep(0.4)  # the platform's own qr_delay
+
+    polled = caller.create().json()
+    caller.scan()
+    scanned = caller.create().json()
+
+    assert polled["status"] == "qr_issued"
+    assert polled["qrcode"].startswith("2@")
+    assert scanned["status"] == "connected"
+    assert "qrcode" not in scanned
+
+
+def test_wpp_provision_waits_for_the_qr(caller: Caller) -> None:
+    body = caller.provision().json()
+
+    row = caller.row()
+    assert set(body) == {"success", "status", "integration_id", "account_number", "session", "qrcode"}
+    assert body["status"] == "qr_issued"
+    assert body["integration_id"] == row["id"]
+    assert body["account_number"] == body["session"] == row["settings"]["wppAccountNumber"]
+
+
+def test_wpp_provision_of_a_connected_organization_is_connected(caller: Caller) -> None:
+    caller.provision()
+    caller.scan()
+
+    body = caller.provision().json()
+
+    assert body["status"] == "connected"
+    assert "qrcode" not in body
+
+
+def test_the_stored_row_is_what_other_functions_read(caller: Caller) -> None:
+    caller.provision()
+
+    row = caller.row()
+    assert (row["messenger_type"], row["provider"], row["name"]) == ("whatsapp", "wpp", "WhatsApp (WPP)")
+    assert row["is_active"] is True
+    assert row["is_primary"] is True
+    assert uuid.UUID(row["id"]).version == 5
+    assert row["settings"]["wppApiKey"].startswith("key_")
+    assert row["settings"]["wppJwtToken"].count(".") == 2
+    assert 0 < row["settings"]["wppJwtExpiresAt"] / 1000 - time.time() <= 900
+    assert "wppClaim" not in row["settings"]
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_without_a_token_it_is_401(caller: Caller, function: str) -> None:
+    text = "Missing authorization" if function == CREATE else "Требуется авторизация"
+    answer = requests.post(caller.processes[function].url, timeout=10)
+    check_error(answer, function, 401, "missing_authorization", text)
+
+
+@pytest.mark.parametrize("function", BOTH)
+@pytest.mark.parametrize("authorization", ["Bearer", "Bearer a b", "Basic YTpi", "Bearer no.jwt.atall", "token"])
+def test_a_bad_token_is_401_and_costs_no_network(caller: Caller, function: str, authorization: str) -> None:
+    text = "Unauthorized" if function == CREATE else "Неверный токен авторизации"
+    url = caller.processes[function].url
+    answer = requests.post(url, headers={"Authorization": authorization}, timeout=10)
+    check_error(answer, function, 401, "invalid_token", text)
+    assert not caller.stack.supabase_server.received
+
+
+@pytest.mark.parametrize("scheme", ["bearer ", "BEARER  ", "Bearer\t", "bEaReR \t "])
+def test_bearer_is_taken_in_any_case_and_with_any_white_space(caller: Caller, scheme: str) -> None:
+    assert caller.create(Authorization=scheme + caller.token).status_code == 200
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_a_revoked_session_is_401(caller: Caller, function: str) -> None:
+    logout = f"{caller.stack.supabase_server.url}/auth/v1/logout"
+    headers = {"Authorization": f"Bearer {caller.token}", "apikey": caller.stack.supabase.anon_key}
+    assert requests.post(logout, headers=headers, timeout=10).status_code == 204
+    check_error(caller.call(function), function, 401, "invalid_token")
+    assert caller.rows() == []
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_a_caller_without_an_organization_is_told_so(caller: Caller, function: str) -> None:
+    email = f"{uuid.uuid4()}@example.com"
+    caller.stack.supabase.add_user(email)
+    caller.token = caller.stack.supabase.sign_in(email)
+    expected = {CREATE: (404, "Organization not found"), PROVISION: (400, "Не найдена организация пользователя")}
+    status, text = expected[function]
+    check_error(caller.call(function), function, status, "organization_not_found", text)
+
+
+@pytest.mark.parametrize("function", BOTH)
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [(b"{", 400, "bad_request"), (b"[]", 400, "bad_request"), (b'"x"', 400, "bad_request"), (b"\xff", 400, "bad_request"),
+     (b"[" * 60_000, 400, "bad_request"), (b" " * 65_537, 413, "body_too_large")],
+)  # fmt: skip
+def test_a_bad_body_is_refused(caller: Caller, function: str, body: bytes, status: int, code: str) -> None:
+    headers = {"Authorization": f"Bearer {caller.token}"}
+    answer = requests.post(caller.processes[function].url, data=body, headers=headers, timeout=10)
+    check_error(answer, function, status, code)
+    assert caller.rows() == []
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_an_empty_body_and_an_empty_object_are_the_same(caller: Caller, function: str) -> None:
+    headers = {"Authorization": f"Bearer {caller.token}"}
+    for body in (b"", b"{}", b" \n"):
+        answer = requests.post(caller.processes[function].url, data=body, headers=headers, timeout=10)
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("function", BOTH)
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_another_method_is_405(caller: Caller, function: str, method: str) -> None:
+    answer = requests.request(method, caller.processes[function].url, timeout=10)
+    check_error(answer, function, 405, "method_not_allowed")
+    assert answer.headers["Allow"] == "POST, GET, OPTIONS"
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_get_is_the_health_answer(caller: Caller, function: str) -> None:
+    answer = requests.get(caller.processes[function].url, timeout=10)
+    assert answer.status_code == 200
+    assert answer.json() == {"success": True, "function": function.replace("_", "-"), "version": "source"}
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_the_preflight_lets_supabase_js_through(caller: Caller, function: str) -> None:
+    asked = "authorization,x-client-info,apikey,content-type,x-region,x-retry-count,idempotency-key,traceparent"
+    headers = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked,
+    }
+    answer = requests.options(caller.processes[function].url, headers=headers, timeout=10)
+    allowed = {name.strip() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
+    assert answer.status_code == 204
+    assert answer.content == b""
+    assert set(asked.split(",")) <= allowed
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+
+
+def test_an_answer_says_what_it_waited_for(caller: Caller) -> None:
+    answer = caller.create()
+    assert re.search(r'upstream;dur=[\d.]+;desc="\d+ calls, \d+ waits"', answer.headers["Server-Timing"])
+    assert "platform.create;dur=" in answer.headers["Server-Timing"]
+
+
+def test_a_wrong_wpp_secret_is_our_fault_and_never_a_401(caller: Caller) -> None:
+    refused = Fault(call="create", status=401, body=b'{"error":"Invalid token"}', times=None)
+    caller.stack.platform_server.inject(refused)
+    answer = caller.create()
+    check_error(answer, CREATE, 502, "platform_refused")
+    assert "WPP_SECRET" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_an_unknown_state_is_named_in_the_warnings(caller: Caller, function: str) -> None:
+    caller.provision()
+    caller.stack.platform.settings.status_override = "qr_scanning\n"
+    body = caller.call(function).json()
+    assert body["status"] == "qr_issued"
+    assert body["warnings"] == ["unknown platform state 'qr_scanning', handled as qr_required"]
+
+
+@pytest.mark.parametrize("field", ["qr", "qrCode", "qrcode", "data.qr"])
+def test_the_qr_is_found_under_each_of_its_names(caller: Caller, field: str) -> None:
+    caller.stack.platform.settings.qr_field = field
+    assert caller.provision().json()["status"] == "qr_issued"
+
+
+def test_a_picture_is_handed_on_unchanged(caller: Caller) -> None:
+    caller.stack.platform.settings.qr_as_png = True
+    assert caller.provision().json()["qrcode"].startswith("data:image/png;base64,")
+
+
+def test_a_wait_that_ends_without_a_qr_is_no_failure(caller: Caller) -> None:
+    caller.stack.platform.settings.stuck_starting = True
+    answer = caller.provision()
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "starting"

@@ -1,0 +1,100 @@
+"""The functions as processes of their own: under functions-framework, or all of them under the product's server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+ROOT = Path(__file__).resolve().parent.parent
+_START_TIMEOUT = 30.0  # seconds
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class FunctionProcess:
+    """A server process on a port of its own; its output is kept for tests that look into the log."""
+
+    def __init__(self, arguments: Sequence[str], env: Mapping[str, str], port: int) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
+        # Nothing of the developer's own environment reaches the functions: the tests say all of it.
+        clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env={**clean, **env, "PYTHONUNBUFFERED": "1"},
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def wait_until_ready(self) -> None:
+        give_up = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < give_up:
+            if self._process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise RuntimeError(f"the server on port {self.port} did not start:\n{self.output()[-3000:]}")
+
+    def output(self) -> str:
+        """All that was written to standard output and standard error so far."""
+        size = os.fstat(self._output.fileno()).st_size
+        return os.pread(self._output.fileno(), size, 0).decode(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL to the process and its workers: no handler runs, nothing is tidied up."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._output.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+        if number == signal.SIGKILL:
+            self._process.wait(10)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def function_process(name: str, env: Mapping[str, str]) -> FunctionProcess:
+    """One function alone, as the README starts it. Not ready yet: several can start at the same time."""
+    port = free_port()
+    source = f"functions/{name}/main.py"
+    arguments = ["-m", "functions_framework", "--source", source, "--target", name, "--port", str(port)]
+    return FunctionProcess([*arguments, "--host", "127.0.0.1"], env, port)
