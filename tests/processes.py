@@ -30,7 +30,8 @@ def free_port() -> int:
 class FunctionProcess:
     """A server process on a port of its own; its output is kept for tests that look into the log."""
 
-    def __init__(self, arguments: Sequence[str], env: Mapping[str, str], port: int) -> None:
+    def __init__(self, arguments: Sequence[str], env: Mapping[str, str], port: int, *, show: bool = False) -> None:
+        """With `show` the output goes to the terminal instead."""
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
@@ -40,8 +41,8 @@ class FunctionProcess:
             [sys.executable, *arguments],
             cwd=ROOT,
             env={**clean, **env, "PYTHONUNBUFFERED": "1"},
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
+            stdout=None if show else self._output,
+            stderr=None if show else subprocess.STDOUT,
             start_new_session=True,
         )
 
@@ -98,3 +99,10 @@ def function_process(name: str, env: Mapping[str, str]) -> FunctionProcess:
     source = f"functions/{name}/main.py"
     arguments = ["-m", "functions_framework", "--source", source, "--target", name, "--port", str(port)]
     return FunctionProcess([*arguments, "--host", "127.0.0.1"], env, port)
+
+
+def server_process(env: Mapping[str, str], port: int, *, show: bool = False, workers: int = 1) -> FunctionProcess:
+    """All functions under the product's own server."""
+    arguments = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "32"]
+    arguments += ["--workers", str(workers), "--timeout", "60", "--log-level", "warning", "--no-control-socket"]
+    return FunctionProcess([*arguments, "wpp.faas.server:app_from_environment()"], env, port, show=show)
