@@ -12,6 +12,8 @@ import requests
 
 from tests.emulator.stack import Stack
 from tests.processes import FunctionProcess, function_process
+from wpp.config import settings_from
+from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +89,14 @@ def processes(_stack: Stack) -> Iterator[dict[str, FunctionProcess]]:
         create.wait_until_ready()
         provision.wait_until_ready()
         yield {CREATE: create, PROVISION: provision}
+
+
+@pytest.fixture
+def runtime(stack: Stack) -> Iterator[Runtime]:
+    """The core in this process, with a memory of its own."""
+    runtime = Runtime(settings_from(stack.environment()))
+    yield runtime
+    runtime.close()
 
 
 @pytest.fixture

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future
 
+    from wpp.platform.token import AccessToken
     from wpp.provisioning.creation import Creation, Made
     from wpp.runtime import Invocation
-    from wpp.supabase.rows import Edit, Integration
+    from wpp.supabase.rows import Integration
 
 POLL_SECONDS = 0.15
 """Between two looks for a QR: it is shown at most this long after it exists, plus one call."""
@@ -41,6 +42,7 @@ class Session:
         self._made = made
         self.client = made.client
         self._connected = invocation.runtime.memory.connected
+        self._webhook_missing = webhook_pending(made.row)
         self.row = made.row
 
     def bring_forward(self, creation: Creation) -> SessionState:
@@ -57,8 +59,7 @@ class Session:
         if said.warning:
             self._invocation.warn(said.warning)
         self._remember(said)
-        if self.client.unsaved_token():  # renewed on the way, after a 401
-            self._change_softly(self._kept, "the platform's token could not be saved")
+        self._note_late()
         return said
 
     def wait_for_qr(self, said: SessionState) -> SessionState:
@@ -87,34 +88,24 @@ class Session:
     def _read(self) -> SessionState:
         """Status and QR in one wait, and beside them what is still to be written down."""
         with ExitStack() as stack:
-            keeping = hooking = reading = None
-            if self.client.unsaved_token() or not self.row.is_active:
-                keeping = stack.enter_context(self._upstream.alongside(lambda: self._change(self._kept)))
-            if webhook_pending(self.row):
+            noting = hooking = reading = None
+            if self._has_news():
+                noting = stack.enter_context(self._upstream.alongside(self._note))
+            if self._webhook_missing:
                 hooking = stack.enter_context(self._upstream.alongside(self._register_webhook))
             if not self._connected.get(self.client.credentials.api_key):
                 reading = stack.enter_context(self._upstream.alongside(self.client.qr))
             said = self.client.status()
-        if keeping:
-            self._settle_keeping(keeping)
-        # Right after a creation the flag is left for the next call to clear: it is one wait less, and costs it one call.
-        if hooking and hooking.result() and not self._made.created:
-            self._change_softly(_webhook_done, "the registered webhook could not be noted")
+        if noting and not self.row.is_active:
+            noting.result()  # an inactive row must not be answered as a connection
+        if hooking and hooking.result():
+            self._webhook_missing = False
         return _with_qr(said, reading)
-
-    def _settle_keeping(self, keeping: Future[None]) -> None:
-        error = keeping.exception()
-        if error is None:
-            return
-        if not self.row.is_active or not isinstance(error, WppError):
-            raise error
-        self._invocation.log.warning("the platform's token could not be saved", fields={"code": error.code})
 
     def _start(self) -> SessionState:
         with self._upstream.alongside(self._register_webhook) as hooking:
             said = self._start_once()
-        if not hooking.result() and not webhook_pending(self.row):
-            self._change_softly(_webhook_undone, "the missing webhook could not be noted")
+        self._webhook_missing = not hooking.result()
         return said
 
     def _start_once(self) -> SessionState:
@@ -142,45 +133,48 @@ class Session:
             return False
         return True
 
-    def _kept(self, current: Integration) -> Mapping[str, Any] | None:
-        """The row made active, with the token in use."""
-        if credentials_of(current) != self.client.credentials:
-            return None  # replaced in the meantime
-        token, stored = self.client.unsaved_token(), token_of(current)
-        newer = token and (stored is None or stored.expires_at < token.expires_at)
-        if current.is_active and not newer:
-            return None
-        settings = with_token(current.settings, token) if token and newer else current.settings
-        return {"settings": settings, "is_active": True}
+    def _has_news(self) -> bool:
+        webhook_changed = self._webhook_missing != webhook_pending(self.row)
+        return self.client.unsaved_token() is not None or not self.row.is_active or webhook_changed
 
-    def _change(self, edit: Edit) -> None:
+    def _note(self) -> None:
+        """Writes down what this invocation learned: the token in use, an active row, whether the webhook is missing."""
         token = self.client.unsaved_token()
-        changed = self._invocation.rows.change(self.row, edit)
+        changed = self._invocation.rows.change(self.row, lambda current: self._noted(current, token))
         if changed is not None:
             self.row = changed
         if token is not None:
             self.client.token_saved(token)
 
-    def _change_softly(self, edit: Edit, problem: str) -> None:
-        """For what a later call does again if it fails now."""
+    def _noted(self, current: Integration, token: AccessToken | None) -> Mapping[str, Any] | None:
+        if credentials_of(current) != self.client.credentials:
+            return None  # replaced in the meantime
+        stored = token_of(current)
+        settings = current.settings
+        if token and (stored is None or stored.expires_at < token.expires_at):
+            settings = with_token(settings, token)
+        settings = with_webhook(settings, pending=self._webhook_missing)
+        if current.is_active and settings == current.settings:
+            return None
+        return {"settings": settings, "is_active": True}
+
+    def _note_late(self) -> None:
+        """What became known after the row was written. A later call does again what fails here."""
+        # Right after a creation the webhook's flag is left for the next call to clear: one wait less now, one call more then.
+        if self._made.created and not self._webhook_missing:
+            self._webhook_missing = webhook_pending(self.row)
+        if not self._has_news():
+            return
         try:
-            self._change(edit)
+            self._note()
         except WppError as error:
-            self._invocation.log.warning(problem, fields={"code": error.code})
+            self._invocation.log.warning("the connection's row could not be updated", fields={"code": error.code})
 
     def _remember(self, said: SessionState) -> None:
         if said.state is State.CONNECTED:
             self._connected.put(self.client.credentials.api_key, True)
         else:
             self._connected.forget(self.client.credentials.api_key)
-
-
-def _webhook_done(current: Integration) -> Mapping[str, Any] | None:
-    return {"settings": with_webhook(current.settings, pending=False)} if webhook_pending(current) else None
-
-
-def _webhook_undone(current: Integration) -> Mapping[str, Any] | None:
-    return None if webhook_pending(current) else {"settings": with_webhook(current.settings, pending=True)}
 
 
 def _is_settled(said: SessionState) -> bool:

@@ -1,0 +1,126 @@
+"""One click, one client, one key: the straight way, counted, and many callers at once."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import CREATE, PROVISION, Caller
+from tests.processes import function_process
+
+if TYPE_CHECKING:
+    import requests
+
+    from tests.emulator.stack import Stack
+
+
+def upstream_work(answer: requests.Response) -> tuple[int, int]:
+    """Calls and waits, as the answer itself says."""
+    match = re.search(r'desc="(\d+) calls, (\d+) waits"', answer.headers["Server-Timing"])
+    assert match
+    return int(match[1]), int(match[2])
+
+
+def received(stack: Stack) -> list[str]:
+    return [r.call for r in [*stack.supabase_server.received, *stack.platform_server.received]]
+
+
+def test_a_first_creation_takes_at_most_five_waits(caller: Caller) -> None:
+    # With latency every call takes long enough that what overlaps counts as one wait and nothing else does.
+    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.03
+    calls, waits = upstream_work(caller.create())
+    assert waits <= 5
+    assert calls == len(received(caller.stack))
+
+
+def test_a_warm_call_for_a_connected_organization_is_three_calls_in_two_waits(caller: Caller) -> None:
+    caller.create()
+    caller.scan()
+    caller.create()  # notes the webhook, and remembers that the session is connected
+    caller.stack.supabase_server.clear()
+    caller.stack.platform_server.clear()
+    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.03
+
+    answer = caller.create()
+
+    assert answer.json()["status"] == "connected"
+    assert upstream_work(answer) == (3, 2)
+    assert sorted(received(caller.stack)) == ["auth.user", "rest.GET.profiles", "status"]
+
+
+def test_a_second_call_creates_nothing(caller: Caller) -> None:
+    first, second = caller.create().json(), caller.provision().json()
+    assert first["session"] == second["session"]
+    assert caller.stack.platform_server.count("create") == 1
+    assert len(caller.rows()) == 1
+
+
+def test_a_running_session_is_never_started_again(caller: Caller) -> None:
+    for _ in range(3):
+        caller.create()
+        caller.provision()
+    session = caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
+    assert (session.starts, session.restarts) == (1, 0)
+
+
+@pytest.mark.parametrize("function", [CREATE, PROVISION])
+def test_an_offline_session_is_started_and_its_webhook_registered(caller: Caller, function: str) -> None:
+    caller.stack.platform.settings.create_starts = False
+    caller.call(function)
+    session = caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
+    assert (session.starts, session.restarts) == (1, 0)
+    assert session.webhook == "https://product.example/functions/v1/wpp-webhook"
+
+
+def test_the_webhook_of_a_new_session_is_registered(caller: Caller) -> None:
+    caller.create()
+    session = caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
+    assert session.webhook == "https://product.example/functions/v1/wpp-webhook"
+
+
+def test_45_calls_at_once_over_three_processes_make_one_client(caller: Caller, stack: Stack) -> None:
+    with ExitStack() as running:
+        env = stack.environment()
+        names = (CREATE, PROVISION, CREATE)
+        processes = [running.enter_context(function_process(name, env)) for name in names]
+        for process in processes:
+            process.wait_until_ready()
+        threads = running.enter_context(ThreadPoolExecutor(45))
+
+        answers = list(threads.map(lambda n: caller.call_at(processes[n % 3].url), range(45)))
+
+    assert [answer.status_code for answer in answers] == [200] * 45
+    assert len({answer.json()["session"] for answer in answers}) == 1
+    assert stack.platform_server.count("create") == 1
+    assert len(stack.platform.clients_of(caller.organization_id)) == 1
+    assert len(caller.rows()) == 1
+
+
+def test_a_fresh_key_that_is_refused_for_a_while_is_tried_again(caller: Caller) -> None:
+    caller.stack.platform.settings.key_activation_delay = 1.0
+    answer = caller.create()
+    assert answer.status_code == 200
+    assert caller.stack.platform_server.count("create") == 1
+    assert caller.stack.platform_server.count("token") > 1
+
+
+def test_a_stored_token_that_went_stale_is_renewed_and_saved(caller: Caller) -> None:
+    caller.create()
+    before = caller.row()["settings"]
+    caller.stack.platform.revoke_tokens(before["wppAccountNumber"])
+
+    assert caller.create().status_code == 200
+
+    after = caller.row()["settings"]
+    assert after["wppJwtToken"] != before["wppJwtToken"]
+    assert after["wppApiKey"] == before["wppApiKey"]
+
+
+def test_a_token_saved_by_one_process_serves_another(caller: Caller) -> None:
+    caller.create()
+    caller.provision()
+    assert caller.stack.platform_server.count("token") == 1
