@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check unit format lock clean
+.PHONY: help run demo bench test check unit format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with 
 
 demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play the scan, "connected"
 	@$(BIN)/python -m tests.emulator demo
+
+bench: .venv/.run  ## measure what a user waits for, against calls made one after another
+	@$(BIN)/python -m tests.bench
 
 test: check unit  ## everything CI runs: format, lint, types, import rules, all tests
 

@@ -96,6 +96,7 @@ class Server:
         self.latency = 0.0
         """Seconds added to every call."""
         self.received: deque[Received] = deque(maxlen=_RECORDED)
+        self.connections_accepted = 0
         self._faults = Faults(seed)
         self._host, self.port = host, port
         self._listener: socket.socket | None = None
@@ -117,6 +118,7 @@ class Server:
     def clear(self) -> None:
         """Forgets what was received."""
         self.received.clear()
+        self.connections_accepted = 0
 
     def count(self, call: str) -> int:
         return sum(1 for received in list(self.received) if received.call == call)
@@ -170,6 +172,7 @@ class Server:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._connections.add(connection)
+                self.connections_accepted += 1
             threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:

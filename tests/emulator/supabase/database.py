@@ -108,15 +108,6 @@ class Database:
             values["webhook_key"] = secrets.token_hex(16)
         return values
 
-    def one_row_per_organization(self, *, enforced: bool) -> None:
-        """A unique index that some products have on (organization_id, provider)."""
-        with self.transaction() as connection:
-            connection.execute("drop index if exists one_per_organization")
-            if enforced:
-                connection.execute(
-                    "create unique index one_per_organization on messenger_integrations (organization_id, provider)"
-                )
-
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             Path(self._folder.name) / "supabase.db", timeout=30, isolation_level=None, check_same_thread=False

@@ -1,0 +1,71 @@
+"""The settings, right and wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from wpp.config import settings_from
+from wpp.errors import NotConfigured
+
+COMPLETE = {
+    "SUPABASE_URL": "https://abc.supabase.co/",
+    "SUPABASE_SERVICE_ROLE_KEY": "service-key",
+    "WPP_SECRET": "wpp-secret",
+}
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    settings = settings_from(COMPLETE)
+    assert settings.supabase_url == "https://abc.supabase.co"
+    assert settings.supabase_anon_key.value() == "service-key"
+    assert settings.supabase_jwt_secret is None
+    assert settings.wpp_base_url == "https://msg.academyos.ru"
+    assert settings.wpp_webhook_url == "https://abc.supabase.co/functions/v1/wpp-webhook"
+    assert (settings.qr_wait_seconds, settings.deadline_seconds) == (20, 28)
+
+
+def test_all_that_is_missing_or_wrong_is_in_one_message_without_values() -> None:
+    env = {
+        "WPP_SECRET": "bad\nsecret",
+        "WPP_BASE_URL": "ftp://x",
+        "WPP_DEADLINE_SECONDS": "soon",
+        "SUPABASE_JWT_SECRET": "too-few",
+    }
+    with pytest.raises(NotConfigured) as caught:
+        settings_from(env)
+    text = str(caught.value)
+    for name in ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", *env):
+        assert name in text
+    for value in env.values():
+        assert value not in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://a.example", "http://127.0.0.1:54321", "http://localhost:8000", "http://kong:8000", "http://[::1]:1"],
+)
+def test_addresses_that_are_allowed(url: str) -> None:
+    assert settings_from({**COMPLETE, "SUPABASE_URL": url}).supabase_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a.example",
+        "a.example",
+        "https://",
+        "https://u:p@a.example",
+        "https://a.example?x=1",
+        "https://a:port",
+        "file:///x",
+    ],
+)
+def test_addresses_that_are_not(url: str) -> None:
+    with pytest.raises(NotConfigured, match="SUPABASE_URL must be an https:// address"):
+        settings_from({**COMPLETE, "SUPABASE_URL": url})
+
+
+def test_no_secret_shows_in_a_repr() -> None:
+    shown = repr(settings_from({**COMPLETE, "SUPABASE_JWT_SECRET": "jwt-secret-of-some-length"}))
+    for value in ("service-key", "wpp-secret", "jwt-secret-of-some-length"):
+        assert value not in shown
