@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from wpp.faas import functions_framework
 from wpp.faas.function import Call, Function
+from wpp.provisioning.request import idempotency_key_from, options_from
 from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def _run(invocation: Invocation, call: Call) -> dict[str, Any]:
-    connection = connect(invocation, call.access_token)
+    options = options_from(call.body)
+    key = idempotency_key_from(call.headers.get("idempotency-key"))
+    connection = connect(invocation, call.access_token, options=options, idempotency_key=key)
+    if connection.repeated:
+        invocation.answer_headers["Idempotent-Replayed"] = "true"
     fields = {
         "session": connection.session,
         "apiKey": _masked(connection.api_key),

@@ -47,6 +47,7 @@ class Invocation:
     request_id: str
     organization_id: str | None = None
     warnings: list[str] = field(default_factory=list)
+    answer_headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:

@@ -89,8 +89,7 @@ class _Exchange:
     def answer(self) -> Answer:
         code: str | None = None
         try:
-            status, body = 200, self._run()
-            extra: dict[str, str] = {}
+            status, (body, extra) = 200, self._run()
         except WppError as error:
             code = error.code
             status, body, extra = self._failure(error)
@@ -103,7 +102,7 @@ class _Exchange:
         headers |= {"X-Request-Id": self._request_id, "Server-Timing": self._server_timing()}
         return json_answer(status, body, headers)
 
-    def _run(self) -> dict[str, Any]:
+    def _run(self) -> tuple[dict[str, Any], dict[str, str]]:
         if self._request.method != "POST":
             raise MethodNotAllowed("Only POST, GET and OPTIONS are served here")
         runtime = _PROCESS.runtime()
@@ -116,7 +115,7 @@ class _Exchange:
         finally:
             self._log = invocation.log
         warnings = {"warnings": invocation.warnings} if invocation.warnings else {}
-        return {"success": True, **fields, **warnings}
+        return {"success": True, **fields, **warnings}, invocation.answer_headers
 
     def _failure(self, error: WppError) -> tuple[int, dict[str, Any], dict[str, str]]:
         status, text = self._function.error_texts.get(type(error), (error.status, str(error)))

@@ -49,6 +49,10 @@ class ClientMemory:
         self.connected: Recent[bool] = Recent()
         """By API key, present for a session last seen connected: its QR is not worth asking for in advance."""
 
+        self.given_up: Recent[bool] = Recent()
+        """Ids of claims whose holder, an invocation of this process, ended without being able to release them."""
+
     def clear(self) -> None:
+        """After a restore from a snapshot. Claims that were given up stay given up."""
         self.tokens.clear()
         self.connected.clear()

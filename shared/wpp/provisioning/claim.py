@@ -8,6 +8,7 @@ wppClaim                        who is creating: {id, expiresAt} while somebody 
                                 {failed, code, problem} when the last one was refused
 wppIdempotencyKey               of the creation that has not ended well yet
 wppWebhookPending               true until the platform has our webhook
+wppRequests                     fingerprints of Idempotency-Key headers that were carried out, with their options
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 LEASE_MARGIN = 10.0
 """Seconds that a lease outlasts its invocation's deadline: how far the clocks of two machines may be apart."""
 _LONGEST_LEASE = 3600.0  # a claim that ends later than this was written by a broken clock, and counts for nothing
-_NAMESPACE = uuid.UUID("6f0ba4a5-6f0c-5b0e-9d7b-3a5f1f9c2d11")
+NAMESPACE = uuid.UUID("6f0ba4a5-6f0c-5b0e-9d7b-3a5f1f9c2d11")
 _FRESH_KEY = 60.0  # seconds in which the platform may still refuse a key that it just handed out
 _OF_THE_TOKEN = ("wppJwtToken", "wppJwtExpiresAt")
 _OF_THE_CLAIM = ("wppClaim", "wppIdempotencyKey")
@@ -69,7 +70,7 @@ class Number:
 
 def primary_number(organization_id: str) -> Number:
     """Its row id is derived from the organization, so the table's primary key lets only one claim be inserted."""
-    return Number(organization_id, str(uuid.uuid5(_NAMESPACE, organization_id)))
+    return Number(organization_id, str(uuid.uuid5(NAMESPACE, organization_id)))
 
 
 def claim_of(row: Integration) -> Claim | None:

@@ -42,6 +42,7 @@ from wpp.supabase.rows import MESSENGER_TYPE, PROVIDER, Integration, Rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from wpp.provisioning.request import KeyedRequest
     from wpp.runtime import Invocation
 
 FRESH_KEY_PATIENCE = 10.0
@@ -65,12 +66,22 @@ class Made:
 class Creation:
     """One invocation's part in getting one number its client."""
 
-    def __init__(self, invocation: Invocation, number: Number) -> None:
+    def __init__(
+        self,
+        invocation: Invocation,
+        number: Number,
+        keyed: KeyedRequest | None = None,
+        *,
+        stop_first: bool = False,
+    ) -> None:
+        """`keyed` is noted as carried out with the saved result. With `stop_first` a session that is replaced is logged out."""
         self._invocation = invocation
         self._upstream = invocation.upstream
         self._clock = invocation.upstream.clock
         self._rows = invocation.rows
         self._number = number
+        self._keyed = keyed
+        self._stop_first = stop_first
         self._claim = Claim(str(uuid.uuid4()), 0.0)
         # Kept for the whole invocation: should the row vanish, what was asked for must not be asked for twice.
         self._idempotency_key = str(uuid.uuid4())
@@ -94,7 +105,7 @@ class Creation:
                     self._claim = Claim(str(uuid.uuid4()), 0.0)
                     row = self._look()
                     continue
-            if row and claim and claim.is_live(self._clock.now()):
+            if row and claim and self._is_held(claim):
                 awaited, attempt = claim.id, attempt + 1
                 self._wait(claim, attempt)
                 row = self._look()
@@ -129,6 +140,10 @@ class Creation:
     def _look(self) -> Integration | None:
         return self._number.find(self._rows.of_organization(self._number.organization_id))
 
+    def _is_held(self, claim: Claim) -> bool:
+        given_up = self._invocation.runtime.memory.given_up.get(claim.id)
+        return claim.is_live(self._clock.now()) and not given_up
+
     def _wait(self, claim: Claim, attempt: int) -> None:
         try:
             self._upstream.pause(attempt, "waiting for another request that creates this connection")
@@ -146,7 +161,7 @@ class Creation:
 
         def take_over(current: Integration) -> Mapping[str, Any] | None:
             holder = claim_of(current)
-            if holder and (holder.id == self._claim.id or holder.is_live(self._clock.now())):
+            if holder and (holder.id == self._claim.id or self._is_held(holder)):
                 return None
             if credentials_of(current) and generation_of(current) != unwanted:
                 return None
@@ -187,6 +202,8 @@ class Creation:
 
     def _create(self, row: Integration) -> Made:
         try:
+            if self._stop_first:
+                self._stop(row)
             created = self._ask_platform(row)
             client = WppClient(
                 self._invocation.settings.wpp_base_url,
@@ -204,6 +221,15 @@ class Creation:
             raise token_error
         self._invocation.log.info("client created", fields={"integration": saved.id})
         return Made(saved, client, created=True)
+
+    def _stop(self, row: Integration) -> None:
+        if credentials_of(row) is None:
+            return
+        try:
+            self.client_for(row).stop()
+        except UpstreamError as error:
+            # A session that cannot even be stopped is just what somebody wants replaced.
+            self._invocation.warn(f"the previous session could not be stopped: {error}")
 
     def _ask_platform(self, row: Integration) -> Credentials:
         settings = self._invocation.settings
@@ -236,7 +262,10 @@ class Creation:
                     return None  # our own change, whose answer was lost, or a successor's with the same client
                 raise _LeaseLost
             now = self._clock.now()
-            return {"settings": completed(current.settings, created, now), "is_active": True}
+            settings = completed(current.settings, created, now)
+            if self._keyed:
+                settings = self._keyed.recorded(settings, now)
+            return {"settings": settings, "is_active": True}
 
         saved = self._rows.change(row, complete)
         if saved is None:
@@ -256,6 +285,8 @@ class Creation:
         try:
             Rows(self._invocation.settings, self._upstream.for_tidying()).change(row, give_back)
         except WppError as failure:
+            # Others have to wait for its end; this process knows that nobody works under it any more.
+            self._invocation.runtime.memory.given_up.put(self._claim.id, True)
             self._invocation.log.warning(
                 "the lease could not be released; it runs out by itself", fields={"code": failure.code}
             )

@@ -9,12 +9,14 @@ from wpp.errors import KeyRefused, OrganizationNotFound
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.claim import Number, primary_number
 from wpp.provisioning.creation import Creation, Made
+from wpp.provisioning.request import KeyedRequest, Options, further_number, keyed_request
 from wpp.provisioning.session import Session
 
 if TYPE_CHECKING:
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Organization
 
+PLAIN = Options()
 Status = Literal["connected", "starting", "qr_issued"]
 
 
@@ -27,22 +29,37 @@ class Connection:
     status: Status
     api_key: str = field(repr=False)
     qrcode: str | None = field(default=None, repr=False)
+    repeated: bool = False
+    """Whether the request's idempotency key was carried out before."""
 
 
-def connect(invocation: Invocation, access_token: str, *, wait: bool = False) -> Connection:
+def connect(
+    invocation: Invocation,
+    access_token: str,
+    *,
+    options: Options = PLAIN,
+    idempotency_key: str | None = None,
+    wait: bool = False,
+) -> Connection:
     """Makes sure that the caller's organization has its one client and that its session runs.
 
     With `wait`, waits until there is a QR or the account is connected, as long as the settings and the deadline allow.
-    Raises InvalidToken, OrganizationNotFound, CreationInProgress, UpstreamError, DeadlinePassed.
+    Raises InvalidToken, OrganizationNotFound, IdempotencyKeyReused, CreationInProgress, UpstreamError, DeadlinePassed.
     """
     organization = _identify(invocation, access_token)
-    number = primary_number(organization.id)
-    creation = Creation(invocation, number)
-    made = creation.obtain(number.find(organization.integrations))
-    session, said = _running(invocation, number, creation, made)
+    rows = organization.integrations
+    keyed = keyed_request(organization.id, invocation.function, idempotency_key, options)
+    repeated = keyed.check(rows) if keyed else False
+    number = further_number(organization.id, keyed, rows) if options.add_new else primary_number(organization.id)
+    recreate = options.force_recreate and not repeated
+    row = number.find(rows)
+
+    creation = Creation(invocation, number, keyed, stop_first=recreate)
+    made = creation.obtain(row, replacing=row if recreate else None)
+    session, said = _running(invocation, number, creation, made, keyed)
     if wait:
         said = session.wait_for_qr(said)
-    return _connection(session, said)
+    return _connection(session, said, repeated=repeated)
 
 
 def _identify(invocation: Invocation, access_token: str) -> Organization:
@@ -58,25 +75,27 @@ def _identify(invocation: Invocation, access_token: str) -> Organization:
     return organization
 
 
-def _running(invocation: Invocation, number: Number, creation: Creation, made: Made) -> tuple[Session, SessionState]:
+def _running(
+    invocation: Invocation, number: Number, creation: Creation, made: Made, keyed: KeyedRequest | None
+) -> tuple[Session, SessionState]:
     """A running session of the client. A key that the platform refuses for good is replaced, once."""
-    session = Session(invocation, made)
+    session = Session(invocation, made, keyed)
     try:
         return session, session.bring_forward(creation)
     except KeyRefused:
         if made.created:
             raise
         invocation.log.warning("the stored key is refused; replacing it", fields={"integration": made.row.id})
-    creation = Creation(invocation, number)
-    session = Session(invocation, creation.obtain(made.row, replacing=made.row))
+    creation = Creation(invocation, number, keyed)
+    session = Session(invocation, creation.obtain(made.row, replacing=made.row), keyed)
     return session, session.bring_forward(creation)
 
 
-def _connection(session: Session, said: SessionState) -> Connection:
+def _connection(session: Session, said: SessionState, *, repeated: bool) -> Connection:
     status: Status = "starting"
     if said.state is State.CONNECTED:
         status = "connected"
     elif said.qr is not None:
         status = "qr_issued"
     credentials = session.client.credentials
-    return Connection(session.row.id, credentials.session, status, credentials.api_key, said.qr)
+    return Connection(session.row.id, credentials.session, status, credentials.api_key, said.qr, repeated)

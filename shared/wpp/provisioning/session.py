@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from wpp.platform.token import AccessToken
     from wpp.provisioning.creation import Creation, Made
+    from wpp.provisioning.request import KeyedRequest
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
@@ -36,10 +37,12 @@ _STATUS_EVERY = 5  # looks for the QR between two looks at the status
 class Session:
     """One invocation's dealings with one session."""
 
-    def __init__(self, invocation: Invocation, made: Made) -> None:
+    def __init__(self, invocation: Invocation, made: Made, keyed: KeyedRequest | None = None) -> None:
+        """`keyed` is noted as carried out."""
         self._invocation = invocation
         self._upstream = invocation.upstream
         self._made = made
+        self._keyed = keyed
         self.client = made.client
         self._connected = invocation.runtime.memory.connected
         self._webhook_missing = webhook_pending(made.row)
@@ -135,7 +138,9 @@ class Session:
 
     def _has_news(self) -> bool:
         webhook_changed = self._webhook_missing != webhook_pending(self.row)
-        return self.client.unsaved_token() is not None or not self.row.is_active or webhook_changed
+        unrecorded = self._keyed is not None and not self._keyed.check([self.row])
+        news = (self.client.unsaved_token(), not self.row.is_active, webhook_changed, unrecorded)
+        return any(news)
 
     def _note(self) -> None:
         """Writes down what this invocation learned: the token in use, an active row, whether the webhook is missing."""
@@ -154,6 +159,8 @@ class Session:
         if token and (stored is None or stored.expires_at < token.expires_at):
             settings = with_token(settings, token)
         settings = with_webhook(settings, pending=self._webhook_missing)
+        if self._keyed:
+            settings = self._keyed.recorded(settings, self._upstream.clock.now())
         if current.is_active and settings == current.settings:
             return None
         return {"settings": settings, "is_active": True}

@@ -1,0 +1,122 @@
+"""What a call of `wpp-create` may ask for beside the plain connection, and how a repeated call is known again. No I/O here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wpp.errors import BadRequest, IdempotencyKeyReused
+from wpp.provisioning.claim import NAMESPACE, Number, platform_id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from wpp.supabase.rows import Integration
+
+_MAX_KEY = 255  # characters
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # a string of RFC 8941
+_REMEMBERED = 50  # keys that a row remembers, the newest ones
+_FIELD = "wppRequests"
+
+
+@dataclass(frozen=True)
+class Options:
+    force_recreate: bool = False
+    """Stop the session, ask the platform again, replace the credentials in place."""
+    add_new: bool = False
+    """A further number with a row of its own."""
+
+    @property
+    def name(self) -> str:
+        return "force_recreate" if self.force_recreate else "add_new" if self.add_new else "plain"
+
+
+def options_from(body: Mapping[str, Any]) -> Options:
+    """Booleans only, unknown fields ignored. Raises BadRequest."""
+    for name in ("force_recreate", "add_new"):
+        if not isinstance(body.get(name, False), bool):
+            raise BadRequest(f"{name} must be true or false")
+    options = Options(body.get("force_recreate", False), body.get("add_new", False))
+    if options.force_recreate and options.add_new:
+        raise BadRequest("force_recreate and add_new cannot be asked for together")
+    return options
+
+
+def idempotency_key_from(header: str | None) -> str | None:
+    """The key of an `Idempotency-Key` header, bare or as a quoted structured-field string. Raises BadRequest."""
+    if header is None:
+        return None
+    key = header.strip()
+    quoted = _QUOTED.fullmatch(key)
+    if quoted:
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    if (
+        (key.startswith('"') and not quoted)
+        or not 1 <= len(key) <= _MAX_KEY
+        or not (key.isascii() and key.isprintable())
+    ):
+        raise BadRequest(f"Idempotency-Key must be 1 to {_MAX_KEY} printable ASCII characters, bare or quoted")
+    return key
+
+
+@dataclass(frozen=True)
+class KeyedRequest:
+    """A request with an idempotency key, scoped to organization and function. Only its fingerprint is ever stored."""
+
+    fingerprint: str
+    options: str
+
+    def check(self, rows: Iterable[Integration]) -> bool:
+        """Whether it was carried out before. Raises IdempotencyKeyReused where that was with other options."""
+        before = {self._options_in(row) for row in rows} - {None}
+        if before - {self.options}:
+            raise IdempotencyKeyReused("This Idempotency-Key was used with other options before; use a new one")
+        return bool(before)
+
+    def recorded(self, settings: Mapping[str, Any], now: float) -> dict[str, Any]:
+        """Settings that remember the request as carried out; the oldest are forgotten."""
+        known = settings.get(_FIELD)
+        known = dict(known) if isinstance(known, dict) else {}
+        if self.fingerprint in known:
+            return dict(settings)
+        known[self.fingerprint] = {"options": self.options, "at": int(now * 1000)}
+        newest = sorted(known.items(), key=lambda item: _time_of(item[1]), reverse=True)[:_REMEMBERED]
+        return {**settings, _FIELD: dict(newest)}
+
+    def _options_in(self, row: Integration) -> str | None:
+        known = row.settings.get(_FIELD)
+        entry = known.get(self.fingerprint) if isinstance(known, dict) else None
+        return str(entry.get("options")) if isinstance(entry, dict) else None
+
+
+def keyed_request(organization_id: str, function: str, key: str | None, options: Options) -> KeyedRequest | None:
+    if key is None:
+        return None
+    # Parts joined by a character that none of them has: no two scopes can give the same text.
+    text = f"{organization_id}\n{function}\n{key}"
+    return KeyedRequest(hashlib.sha256(text.encode()).hexdigest()[:32], options.name)
+
+
+def further_number(organization_id: str, keyed: KeyedRequest | None, rows: Iterable[Integration]) -> Number:
+    """The number that `add_new` adds: the same one for the same key, a new one without a key.
+
+    Its id for the platform ends in 8 hexadecimal digits, too few to be unique by themselves: taken ones are passed over.
+    """
+    seed = keyed.fingerprint if keyed else uuid.uuid4().hex
+    row_id = str(uuid.uuid5(NAMESPACE, f"{organization_id}\n{seed}"))
+    taken = {platform_id_of(row) for row in rows if row.id != row_id}
+    attempt = 0
+    while True:
+        digits = hashlib.sha256(f"{seed}\n{attempt}".encode()).hexdigest()[:8]
+        platform_id = f"{organization_id}__wpp__{digits}"
+        if platform_id not in taken:
+            return Number(organization_id, row_id, platform_id)
+        attempt += 1
+
+
+def _time_of(entry: Any) -> float:
+    at = entry.get("at") if isinstance(entry, dict) else None
+    return float(at) if isinstance(at, (int, float)) else 0.0
