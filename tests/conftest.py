@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CREATE, PROVISION = "wpp_create", "wpp_provision"
+MATRIX = pytest.StashKey[str]()
 # Far below the default of 28, so that tests of slow upstreams end soon; far above what a healthy call takes.
 DEADLINE_SECONDS = 6.0
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if MATRIX in config.stash:
+        terminalreporter.write_line(config.stash[MATRIX])
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wpp.clock import Clock, Deadline
 from wpp.http.transport import Transport
-from wpp.http.upstream import Upstream
+from wpp.http.upstream import Trace, Upstream
 from wpp.platform.memory import ClientMemory
 from wpp.supabase.caller import CallerCheck
 from wpp.supabase.rows import Rows
@@ -73,12 +73,19 @@ class Runtime:
         self.memory = ClientMemory()
         self.caller_check = CallerCheck(settings, SigningKeys(settings.supabase_url, self.clock))
 
-    def begin(self, function: str, request_id: str, seconds_left: float | None) -> Invocation:
-        """`seconds_left` is the time that the platform we run on gives this invocation, where it says."""
+    def begin(
+        self, function: str, request_id: str, seconds_left: float | None = None, trace: Trace | None = None
+    ) -> Invocation:
+        """`seconds_left` is the time that the platform we run on gives this invocation, where it says.
+
+        Time that passed since `trace` began counts: at a cold start that is the loading of what this needs.
+        """
         seconds = self.settings.deadline_seconds
         if seconds_left is not None:
             seconds = min(seconds, seconds_left)
-        upstream = Upstream(self.transport, Deadline(seconds, self.clock), self.clock)
+        trace = trace or Trace(self.clock)
+        deadline = Deadline(seconds - trace.elapsed(), self.clock)
+        upstream = Upstream(self.transport, deadline, self.clock, trace=trace)
         return Invocation(self, upstream, Rows(self.settings, upstream), function, request_id)
 
     def close(self) -> None:

@@ -199,43 +199,52 @@ class Server:
         call, thunk = self.application.route(request)
         fault = self._faults.take(call)
         if fault is not None:
-            response, alive = self._misbehave(connection, request, fault, thunk)
-        else:
-            response, alive = _carried_out(thunk), True
-            # Recorded before it is sent: a test that has its answer finds it here.
-        self.received.append(
-            Received(call, request, arrived, response.status if response else 0, response.body if response else b"")
-        )
-        if fault is None and response is not None:
-            connection.sendall(_encoded(response, request))
-        return alive
+            return self._misbehave(connection, request, fault, call, thunk)
+        response = _carried_out(thunk)
+        # Recorded before it is sent: a test that has its answer finds it here.
+        self.received.append(Received(call, request, arrived, response.status, response.body))
+        connection.sendall(_encoded(response, request))
+        return True
 
     def _misbehave(
-        self, connection: socket.socket, request: Request, fault: Fault, thunk: Callable[[], Response]
-    ) -> tuple[Response | None, bool]:
-        real = _carried_out(thunk) if fault.after_effect or fault.action in ("truncate", "drip") else None
-        if fault.delay:
+        self,
+        connection: socket.socket,
+        request: Request,
+        fault: Fault,
+        call: str,
+        thunk: Callable[[], Response],
+    ) -> bool:
+        waits_only = fault.action == "respond" and not fault.status
+        if waits_only:
             self._stopping.wait(fault.delay)
+        carries_out = fault.after_effect or waits_only or fault.action in ("truncate", "drip")
+        real = _carried_out(thunk) if carries_out else Response(0)
+        answer = real if waits_only else Response(fault.status, fault.body, fault.headers)
+        shown = answer if fault.action == "respond" else Response(0)
+        self.received.append(Received(call, request, time.time(), shown.status, shown.body))
         if fault.action == "respond":
-            answer = Response(fault.status, fault.body, fault.headers) if fault.status else real or _carried_out(thunk)
+            if not waits_only:
+                self._stopping.wait(fault.delay)
             connection.sendall(_encoded(answer, request))
-            return answer, True
-        if fault.action == "hang":
-            self._stopping.wait(120)
-        elif fault.action == "truncate" and real is not None:
-            whole = _encoded(real, request)
-            connection.sendall(whole[: len(whole) - len(real.body) + len(real.body) // 2])
+            return True
+        self._break(connection, fault, _encoded(real, request), len(real.body))
+        return False
+
+    def _break(self, connection: socket.socket, fault: Fault, whole: bytes, body_length: int) -> None:
+        if fault.action == "truncate":
+            connection.sendall(whole[: len(whole) - body_length + body_length // 2])
             connection.shutdown(socket.SHUT_RDWR)
-            return None, False
-        elif fault.action == "drip" and real is not None:
-            for byte in _encoded(real, request):
+            return
+        if fault.action == "hang":
+            _wait_for_the_client_to_go(connection)
+        elif fault.action == "drip":
+            for byte in whole:
                 if self._stopping.wait(_DRIP_SECONDS):
                     break
                 connection.sendall(bytes([byte]))
         elif fault.action == "refuse":
             self._refuse()
         _reset(connection)
-        return None, False
 
     def _control(self, request: Request) -> Response:
         name = request.path.removeprefix("/_emulator/")
@@ -265,6 +274,11 @@ def _carried_out(thunk: Callable[[], Response]) -> Response:
     except Exception:  # noqa: BLE001 - shown, and answered as a server would
         traceback.print_exc(file=sys.stderr)
         return json_response(500, {"message": "the emulator itself failed"})
+
+
+def _wait_for_the_client_to_go(connection: socket.socket) -> None:
+    connection.settimeout(120)
+    connection.recv(1)
 
 
 def _reset(connection: socket.socket) -> None:

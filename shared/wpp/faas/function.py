@@ -108,8 +108,8 @@ class _Exchange:
         runtime = _PROCESS.runtime()
         access_token = bearer_token(self._request.headers.get("authorization"))
         call = Call(access_token, self._request.json_object(), self._request.headers)
-        invocation = runtime.begin(self._function.name, self._request_id, self._request.seconds_left)
-        self._trace = invocation.upstream.trace
+        seconds_left = self._request.seconds_left
+        invocation = runtime.begin(self._function.name, self._request_id, seconds_left, self._trace)
         try:
             fields = self._function.run(invocation, call)
         finally:

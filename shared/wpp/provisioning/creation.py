@@ -16,7 +16,6 @@ from wpp.errors import (
     CreationInProgress,
     DeadlinePassed,
     KeyRefused,
-    OrganizationNotFound,
     UpstreamError,
     UpstreamRefused,
     WppError,
@@ -83,6 +82,7 @@ class Creation:
         self._keyed = keyed
         self._stop_first = stop_first
         self._claim = Claim(str(uuid.uuid4()), 0.0)
+        self._claimed_row_id: str | None = None
         # Kept for the whole invocation: should the row vanish, what was asked for must not be asked for twice.
         self._idempotency_key = str(uuid.uuid4())
 
@@ -92,7 +92,13 @@ class Creation:
         `replacing` is a row whose credentials will not do: they are replaced once, whoever does it.
         Raises CreationInProgress where another invocation holds the claim until our deadline; UpstreamError, DeadlinePassed.
         """
-        unwanted = replacing and generation_of(replacing)
+        try:
+            return self._obtain(row, replacing and generation_of(replacing))
+        except Exception as error:
+            self._release(error)
+            raise
+
+    def _obtain(self, row: Integration | None, unwanted: Any) -> Made:
         awaited: str | None = None
         attempt = 0
         while True:
@@ -155,6 +161,7 @@ class Creation:
         """Tries to get the claim: the row as it is afterwards, ours or another's."""
         lease = self._upstream.deadline.total + LEASE_MARGIN
         self._claim = Claim(self._claim.id, self._clock.now() + lease)
+        self._claimed_row_id = row.id if row else self._number.row_id
         if row is None:
             return self._insert()
         self._idempotency_key = row.settings.get("wppIdempotencyKey") or self._idempotency_key
@@ -189,10 +196,6 @@ class Creation:
         except AMBIGUOUS:
             self._upstream.pause(1, "claiming the connection")
             return self._look()
-        except UpstreamRefused as error:
-            if error.upstream_status == 409:  # the foreign key: the organization was deleted while we looked at it
-                raise OrganizationNotFound from error
-            raise
         if inserted is not None:
             return inserted
         found = self._look()
@@ -201,22 +204,18 @@ class Creation:
         return found
 
     def _create(self, row: Integration) -> Made:
-        try:
-            if self._stop_first:
-                self._stop(row)
-            created = self._ask_platform(row)
-            client = WppClient(
-                self._invocation.settings.wpp_base_url,
-                created,
-                self._upstream,
-                self._invocation.runtime.memory.tokens,
-            )
-            with self._upstream.alongside(lambda: self._save(row, created)) as saving:
-                token_error = _error_of(lambda: self.patient_token(client))
-            saved = saving.result()
-        except Exception as error:
-            self._release(row, error)
-            raise
+        if self._stop_first:
+            self._stop(row)
+        created = self._ask_platform(row)
+        client = WppClient(
+            self._invocation.settings.wpp_base_url,
+            created,
+            self._upstream,
+            self._invocation.runtime.memory.tokens,
+        )
+        with self._upstream.alongside(lambda: self._save(row, created)) as saving:
+            token_error = _error_of(lambda: self.patient_token(client))
+        saved = saving.result()
         if token_error is not None:
             raise token_error
         self._invocation.log.info("client created", fields={"integration": saved.id})
@@ -272,7 +271,12 @@ class Creation:
             raise _LeaseLost
         return saved
 
-    def _release(self, row: Integration, error: Exception) -> None:
+    def _release(self, error: Exception) -> None:
+        """Gives the claim back, wherever we stopped: also where it is not known whether it was placed at all."""
+        if self._claimed_row_id is None:
+            return
+        # Should this fail, others wait for the lease's end; this process knows that nobody works under it any more.
+        self._invocation.runtime.memory.given_up.put(self._claim.id, True)
         # Only a refusal is an answer that others who wait should share; a passed deadline or a lost connection is not.
         refusal = (error.code, str(error)) if isinstance(error, UpstreamRefused) else None
 
@@ -282,11 +286,12 @@ class Creation:
                 return None
             return {"settings": released(current.settings, self._claim, refusal)}
 
+        rows = Rows(self._invocation.settings, self._upstream.for_tidying())
         try:
-            Rows(self._invocation.settings, self._upstream.for_tidying()).change(row, give_back)
+            row = rows.by_id(self._claimed_row_id)
+            if row is not None:
+                rows.change(row, give_back)
         except WppError as failure:
-            # Others have to wait for its end; this process knows that nobody works under it any more.
-            self._invocation.runtime.memory.given_up.put(self._claim.id, True)
             self._invocation.log.warning(
                 "the lease could not be released; it runs out by itself", fields={"code": failure.code}
             )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from wpp.errors import UpstreamBroken, UpstreamTimeout
+from wpp.errors import OrganizationNotFound, UpstreamBroken, UpstreamTimeout
 from wpp.http.upstream import MAX_ATTEMPTS, nonsense, refusal
 from wpp.supabase.api import key_headers, refuses_our_key
 
@@ -91,13 +91,15 @@ class Rows:
     def insert(self, columns: Mapping[str, Any]) -> Integration | None:
         """The row as inserted, or None where one with this id, or with the same unique columns, is there already.
 
-        Sent once: after a lost answer, read whether it is there.
+        Sent once: after a lost answer, read whether it is there. Raises OrganizationNotFound, UpstreamError, DeadlinePassed.
         """
         query = {"on_conflict": "id", "select": _COLUMNS}
         prefer = "resolution=ignore-duplicates,return=representation"
         reply = self._send("POST", _TABLE, query, columns, prefer)
         if reply.status == 409 and _error_code(reply) == "23505":
             return None
+        if reply.status == 409 and _error_code(reply) == "23503":
+            raise OrganizationNotFound  # deleted since it was read
         return next(iter(self._changed("POST", reply)), None)
 
     def change(self, row: Integration, edit: Edit) -> Integration | None:

@@ -1,0 +1,205 @@
+"""Every upstream call of both functions, and everything that can go wrong with it.
+
+Each cell breaks one call in one way, once or for as long as the function asks. Its answer must be a documented one, in time;
+and the next call without the fault must end with one client, one active row with its key, and the right session. The platform
+is one that gives an organization a new client each time it is asked, unless it is asked under the same idempotency key.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import CREATE, MATRIX, PROVISION, Caller, new_caller
+from tests.emulator.faults import Fault
+from tests.emulator.stack import Stack
+from tests.processes import free_port, server_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import requests
+
+    from tests.processes import FunctionProcess
+
+DEADLINE = 1.5  # seconds
+LANES = 10
+ROWS = "messenger_integrations"
+WRONG_TYPES = json.dumps({"apiKey": 5, "session": {}, "token": [], "status": 7, "id": 3, "qr": [1]}).encode()
+REFUSAL = b'{"error": "Invalid token"}'
+
+FAULTS = {
+    "refused": Fault("", "refuse"),
+    "reset before": Fault("", "reset"),
+    "reset after": Fault("", "reset", after_effect=True),
+    "timeout": Fault("", "hang"),
+    "timeout after": Fault("", "hang", after_effect=True),
+    "dripping": Fault("", "drip"),
+    "401": Fault("", status=401, body=REFUSAL),
+    "403": Fault("", status=403, body=b'{"error": "Invalid API key"}'),
+    "404": Fault("", status=404),
+    "409": Fault("", status=409, body=b'{"code": "40001"}'),
+    "429": Fault("", status=429, headers={"Retry-After": "1"}),
+    "500": Fault("", status=500),
+    "500 after": Fault("", status=500, after_effect=True),
+    "503": Fault("", status=503, body=b"<html>busy</html>"),
+    "HTML": Fault("", status=200, body=b"<html>welcome</html>"),
+    "empty": Fault("", status=200),
+    "null": Fault("", status=200, body=b"null"),
+    "wrong types": Fault("", status=200, body=WRONG_TYPES),
+    "truncated": Fault("", "truncate"),
+    "redirect": Fault("", status=302, headers={"Location": "http://127.0.0.1:1/"}),
+}
+# What has to be so before the call is made at all: a new organization, an offline session, a lost race, a connection that is.
+CALLS = [
+    *[
+        ("new", call)
+        for call in ("auth.user", "rest.GET.profiles", f"rest.POST.{ROWS}", "create", f"rest.PATCH.{ROWS}")
+    ],
+    *[("new", call) for call in ("token", "status", "qr", "webhook")],
+    ("offline", "start"),
+    ("offline", "webhook"),
+    ("lost answer", f"rest.GET.{ROWS}"),
+    *[("known", call) for call in ("auth.user", "rest.GET.profiles", "status", "qr")],
+]
+CODES = {
+    "invalid_token", "supabase_refused", "supabase_unavailable", "supabase_timeout", "platform_refused",
+    "platform_unavailable", "platform_timeout", "deadline_passed", "creation_in_progress",
+}  # fmt: skip
+STATUSES = {401, 502, 503, 504}
+
+
+@dataclass(frozen=True)
+class Cell:
+    function: str
+    before: str
+    call: str
+    fault: str
+    times: int | None
+
+
+@dataclass
+class Lane:
+    """A stack and a server of its own, so that cells run side by side."""
+
+    stack: Stack
+    server: FunctionProcess
+
+    def url(self, function: str) -> str:
+        return f"{self.server.url}/functions/v1/{function.replace('_', '-')}"
+
+
+@pytest.fixture
+def lanes() -> Iterator[queue.SimpleQueue[Lane]]:
+    free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+    with ExitStack() as running:
+        started = []
+        for _ in range(LANES):
+            stack = running.enter_context(Stack())
+            env = stack.environment() | {"WPP_DEADLINE_SECONDS": str(DEADLINE), "WPP_QR_WAIT_SECONDS": "1"}
+            server = running.enter_context(server_process(env, free_port()))
+            started.append(Lane(stack, server))
+        for lane in started:
+            lane.server.wait_until_ready()
+            for function in (CREATE, PROVISION):  # no cell pays for the imports of a first call
+                assert new_caller(lane.stack, {}).call_at(lane.url(function)).status_code == 200
+            free.put(lane)
+        yield free
+
+
+def problems_of(cell: Cell, lane: Lane) -> list[str]:
+    stack = lane.stack
+    stack.reset()
+    stack.platform.settings.qr_delay = 0
+    stack.platform.settings.one_client_per_organization = False
+    stack.platform.settings.create_starts = cell.before != "offline"
+    caller = new_caller(stack, {})
+    if cell.before == "known":
+        caller.call_at(lane.url(CREATE))
+    if cell.before == "lost answer":
+        stack.supabase_server.inject(Fault(f"rest.POST.{ROWS}", "reset", after_effect=True))
+    server = stack.supabase_server if cell.call.startswith(("auth.", "rest.")) else stack.platform_server
+    server.inject(replace(FAULTS[cell.fault], call=cell.call, times=cell.times))
+
+    began = time.monotonic()
+    answer = caller.call_at(lane.url(cell.function))
+    took = time.monotonic() - began
+    problems = answer_problems(cell, answer, took)
+
+    server.clear_faults()
+    after = caller.call_at(lane.url(cell.function))
+    return [f"{cell}: {problem}" for problem in problems + end_problems(caller, after)]
+
+
+def answer_problems(cell: Cell, answer: requests.Response, took: float) -> list[str]:
+    body = answer.json()
+    problems = []
+    if took > DEADLINE + 0.35:  # what the test's own machine may add under load
+        problems.append(f"answered after {took:.2f} s")
+    if answer.status_code == 200:
+        if body["status"] not in ("connected", "starting", "qr_issued"):
+            problems.append(f"status {body['status']}")
+    elif answer.status_code not in STATUSES or body["code"] not in CODES:
+        problems.append(f"undocumented answer {answer.status_code} {body}")
+    elif answer.status_code == 401 and cell.call != "auth.user":
+        problems.append("the caller was told 401 for what is not their fault")
+    return problems
+
+
+def end_problems(caller: Caller, answer: requests.Response) -> list[str]:
+    body: dict[str, Any] = answer.json()
+    if answer.status_code != 200:
+        return [f"the next call answered {answer.status_code} {body}"]
+    problems = []
+    clients = caller.stack.platform.clients_of(caller.organization_id)
+    rows = caller.rows()
+    if len(clients) != 1:
+        problems.append(f"{len(clients)} clients")
+    if len(rows) != 1 or not rows[0]["is_active"]:
+        problems.append(f"rows {rows}")
+    elif rows[0]["settings"].get("wppApiKey") != clients[0].api_key or body["session"] != clients[0].session:
+        problems.append("the row has another key or session than the client")
+    restarts = [caller.stack.platform.sessions[client.session].restarts for client in clients]
+    if any(restarts):
+        problems.append(f"a running session was started again: {restarts}")
+    return problems
+
+
+def test_every_fault_of_every_call_loses_and_doubles_nothing(
+    lanes: queue.SimpleQueue[Lane], pytestconfig: pytest.Config
+) -> None:
+    times: tuple[int | None, ...] = (1, None)
+    combinations = product((CREATE, PROVISION), CALLS, FAULTS, times)
+    cells = [Cell(function, before, call, fault, n) for function, (before, call), fault, n in combinations]
+
+    def run(cell: Cell) -> list[str]:
+        lane = lanes.get()
+        try:
+            return problems_of(cell, lane)
+        finally:
+            lanes.put(lane)
+
+    with ThreadPoolExecutor(LANES) as threads:
+        found = list(threads.map(run, cells))
+
+    broken = [problem for problems in found for problem in problems]
+    bad = sum(bool(problems) for problems in found)
+    pytestconfig.stash[MATRIX] = f"fault matrix: {len(cells)} cells, {len(cells) - bad} as documented, {bad} not"
+    if broken:
+        pytest.fail("\n".join(broken), pytrace=False)
+    outputs = [lanes.get() for _ in range(LANES)]
+    for lane in outputs:
+        secrets = [lane.stack.supabase.service_role_key, lane.stack.supabase.anon_key, "wpp-local-secret"]
+        secrets += [client.api_key for client in lane.stack.platform.clients]
+        secrets += [qr for session in lane.stack.platform.sessions.values() for qr in session.qrs.values()]
+        log = lane.server.output()
+        assert '"answered"' in log
+        assert [secret for secret in secrets if secret in log] == []
