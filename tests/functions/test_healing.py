@@ -1,0 +1,171 @@
+"""Rows and keys as they are found in production: each is brought to one client, one active row, the right session."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.conftest import CREATE, PROVISION, Caller
+from tests.emulator.faults import Fault
+
+BOTH = [CREATE, PROVISION]
+
+
+def client_elsewhere(caller: Caller) -> dict[str, Any]:
+    """A client that earlier code made for the organization; its credentials as that code stored them."""
+    client = caller.stack.platform.create(caller.organization_id, None)
+    return {"wppApiKey": client.api_key, "wppAccountNumber": client.session, "theirs": {"kept": [1, None]}}
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_a_key_that_is_refused_for_good_is_replaced_once(caller: Caller, function: str) -> None:
+    caller.create()
+    before = caller.row()["settings"]
+    stack = caller.stack
+    stack.supabase.execute(
+        "update messenger_integrations set settings = json_set(settings, '$.wppApiKeyIssuedAt', 1) where organization_id = ?",
+        caller.organization_id,
+    )
+    stack.platform.settings.new_session_with_new_key = True
+    stack.platform.invalidate_key(before["wppAccountNumber"])
+
+    answer = caller.call(function)
+
+    after = caller.row()["settings"]
+    client = stack.platform.clients_of(caller.organization_id)[-1]
+    assert answer.status_code == 200
+    assert answer.json()["session"] == client.session != before["wppAccountNumber"]
+    assert (after["wppApiKey"], after["wppAccountNumber"]) == (client.api_key, client.session)
+    assert stack.platform_server.count("create") == 2
+
+
+def test_a_platform_that_refuses_every_key_ends_in_an_error_and_not_in_a_loop(caller: Caller) -> None:
+    caller.create()
+    caller.stack.platform.invalidate_key(caller.row()["settings"]["wppAccountNumber"])
+    refused = Fault("token", status=403, body=b'{"error": "Invalid API key"}', times=None)
+    caller.stack.platform_server.inject(refused)
+    answer = caller.create()
+    assert answer.status_code in (502, 504)
+    assert caller.stack.platform_server.count("create") <= 2
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_a_row_of_the_earlier_functions_is_used_as_it_is(caller: Caller, function: str) -> None:
+    stored = caller.stack.supabase.insert_row(
+        organization_id=caller.organization_id, is_primary=True, settings=client_elsewhere(caller)
+    )
+    answer = caller.call(function)
+    row = caller.row()
+    assert answer.json()["session"] == stored["settings"]["wppAccountNumber"]
+    assert row["id"] == stored["id"]
+    assert row["settings"]["theirs"] == {"kept": [1, None]}
+    assert row["settings"]["wppJwtToken"]
+    assert caller.stack.platform_server.count("create") == 0
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"wppApiKey": "key_only"}, {"wppApiKey": "", "wppAccountNumber": "x"}, {"theirs": 1}]
+)
+def test_a_row_without_credentials_is_completed_in_place(caller: Caller, settings: dict[str, Any]) -> None:
+    stored = caller.stack.supabase.insert_row(
+        organization_id=caller.organization_id, settings=settings, is_active=False
+    )
+    assert caller.create().status_code == 200
+    row = caller.row()
+    assert row["id"] == stored["id"]
+    assert row["is_active"] is True
+    assert {k: v for k, v in row["settings"].items() if not k.startswith("wpp")} == {
+        k: v for k, v in settings.items() if not k.startswith("wpp")
+    }
+
+
+def test_an_inactive_row_becomes_active_again_with_its_credentials(caller: Caller) -> None:
+    settings = client_elsewhere(caller)
+    caller.stack.supabase.insert_row(
+        organization_id=caller.organization_id, settings=settings, is_active=False, is_primary=True
+    )
+    assert caller.create().json()["session"] == settings["wppAccountNumber"]
+    assert caller.row()["is_active"] is True
+    assert caller.stack.platform_server.count("create") == 0
+
+
+def test_of_several_rows_the_primary_and_active_one_is_meant(caller: Caller) -> None:
+    insert = caller.stack.supabase.insert_row
+    insert(organization_id=caller.organization_id, settings={}, is_active=False)
+    settings = client_elsewhere(caller)
+    chosen = insert(organization_id=caller.organization_id, settings=settings, is_primary=True)
+    insert(organization_id=caller.organization_id, settings={}, is_active=True)
+    for function in BOTH:
+        assert caller.call(function).json()["session"] == settings["wppAccountNumber"]
+    assert len(caller.rows()) == 3
+    assert caller.provision().json()["integration_id"] == chosen["id"]
+
+
+def test_of_several_equal_rows_it_is_always_the_oldest(caller: Caller) -> None:
+    rows = [caller.stack.supabase.insert_row(organization_id=caller.organization_id) for _ in range(3)]
+    answers = [caller.provision().json() for _ in range(3)]
+    assert {answer["integration_id"] for answer in answers} == {rows[0]["id"]}
+    assert caller.stack.platform_server.count("create") == 1
+
+
+def test_settings_that_are_null_or_claims_that_make_no_sense_do_no_harm(caller: Caller) -> None:
+    far = int((time.time() + 10**8) * 1000)
+    for claim in ({"id": 5}, {"id": "x", "expiresAt": "soon"}, {"id": "x", "expiresAt": far}, "text", None):
+        caller.stack.supabase.execute(
+            "delete from messenger_integrations where organization_id = ?", caller.organization_id
+        )
+        caller.stack.supabase.insert_row(organization_id=caller.organization_id, settings={"wppClaim": claim})
+        assert caller.create().status_code == 200
+        assert "wppClaim" not in caller.row()["settings"]
+
+
+def test_a_claim_whose_lease_ran_out_is_taken_over_with_its_idempotency_key(caller: Caller) -> None:
+    key = str(uuid.uuid4())
+    claim = {"id": str(uuid.uuid4()), "expiresAt": int(time.time() * 1000) - 1}
+    caller.stack.supabase.insert_row(
+        organization_id=caller.organization_id,
+        settings={"wppClaim": claim, "wppIdempotencyKey": key},
+        is_active=False,
+    )
+    assert caller.create().status_code == 200
+    assert caller.stack.platform.creations[-1].idempotency_key == key
+
+
+def test_a_claim_that_is_held_is_waited_for_and_then_503_with_retry_after(caller: Caller) -> None:
+    claim = {"id": str(uuid.uuid4()), "expiresAt": int((time.time() + 60) * 1000)}
+    caller.stack.supabase.insert_row(
+        organization_id=caller.organization_id, settings={"wppClaim": claim}, is_active=False
+    )
+    answer = caller.create()
+    assert (answer.status_code, answer.json()["code"]) == (503, "creation_in_progress")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert caller.stack.platform_server.count("create") == 0
+
+
+def test_a_webhook_that_fails_is_a_warning_and_is_registered_by_the_next_call(caller: Caller) -> None:
+    caller.stack.platform_server.inject(Fault("webhook", status=400))
+    first = caller.create()
+    session = caller.stack.platform.sessions[first.json()["session"]]
+    assert first.status_code == 200
+    assert "webhook" in first.json()["warnings"][0]
+    assert not session.webhook
+
+    assert "warnings" not in caller.create().json()
+    assert session.webhook == "https://product.example/functions/v1/wpp-webhook"
+    assert "wppWebhookPending" not in caller.row()["settings"]
+
+
+def test_a_webhook_that_fails_at_a_restart_is_registered_by_the_next_call(caller: Caller) -> None:
+    caller.create()
+    caller.create()
+    session = caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
+    caller.stack.platform.disconnect(session.name)
+    session.webhook = ""
+    caller.stack.platform_server.inject(Fault("webhook", status=400))
+    assert "webhook" in caller.create().json()["warnings"][0]
+    caller.create()
+    assert session.webhook is not None
+    assert session.restarts == 0
