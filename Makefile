@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench test check unit format lock clean
+.PHONY: help run demo bench soak check-platform test check unit format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,12 @@ demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play t
 
 bench: .venv/.run  ## measure what a user waits for, against calls made one after another
 	@$(BIN)/python -m tests.bench
+
+soak: .venv/.dev  ## 1,000 organizations, 4 processes, 5% random faults: nothing lost, nothing doubled
+	@$(BIN)/python -m tests.soak
+
+check-platform: .venv/.run  ## try what the functions need on a real platform: WPP_BASE_URL=… WPP_SECRET=…
+	@$(BIN)/python -m tests.contract
 
 test: check unit  ## everything CI runs: format, lint, types, import rules, all tests
 

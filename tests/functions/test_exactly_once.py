@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import CREATE, PROVISION, Caller
-from tests.processes import function_process
+from tests.conftest import CREATE, PROVISION, Caller, new_caller
+from tests.processes import free_port, function_process, server_process
 
 if TYPE_CHECKING:
     import requests
@@ -98,6 +98,29 @@ def test_45_calls_at_once_over_three_processes_make_one_client(caller: Caller, s
     assert stack.platform_server.count("create") == 1
     assert len(stack.platform.clients_of(caller.organization_id)) == 1
     assert len(caller.rows()) == 1
+
+
+def test_many_organizations_at_once_over_several_processes_each_get_one_client(stack: Stack) -> None:
+    callers = [new_caller(stack, {}) for _ in range(25)]
+    with ExitStack() as running:
+        env = stack.environment()
+        servers = [running.enter_context(server_process(env, free_port())) for _ in range(3)]
+        for server in servers:
+            server.wait_until_ready()
+        threads = running.enter_context(ThreadPoolExecutor(40))
+
+        def call(number: int) -> requests.Response:
+            name = ("wpp-create", "wpp-provision")[number % 2]
+            return callers[number % 25].call_at(f"{servers[number % 3].url}/functions/v1/{name}")
+
+        answers = list(threads.map(call, range(150)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    for number, caller in enumerate(callers):
+        (client,) = stack.platform.clients_of(caller.organization_id)
+        assert {answers[n].json()["session"] for n in range(number, 150, 25)} == {client.session}
+        assert caller.row()["settings"]["wppApiKey"] == client.api_key
+    assert stack.platform_server.count("create") == 25
 
 
 def test_a_fresh_key_that_is_refused_for_a_while_is_tried_again(caller: Caller) -> None:

@@ -1,0 +1,95 @@
+"""`make soak`: 1,000 organizations provisioned through 4 processes while 5% of all upstream calls go wrong.
+
+Callers try again as the web client does, after `Retry-After` where it says so. In the end every organization must have one client
+and one active row with its key; the platform is one that makes a new client whenever it is not asked under the same idempotency
+key. Ends by itself within LIMIT seconds.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import requests
+
+from tests.conftest import Caller, new_caller
+from tests.emulator.faults import Fault
+from tests.emulator.stack import Stack
+from tests.processes import FunctionProcess, free_port, server_process
+
+ORGANIZATIONS, PROCESSES, CALLERS = 1000, 4, 48
+LIMIT = 420.0  # seconds
+_FAULTS = [
+    Fault("*", "reset"),
+    Fault("*", "reset", after_effect=True),
+    Fault("*", status=503),
+    Fault("*", status=500, after_effect=True),
+    Fault("*", status=200, body=b"<html>"),
+]
+
+
+def main() -> int:
+    with ExitStack() as running:
+        stack = running.enter_context(Stack())
+        stack.platform.settings.one_client_per_organization = False
+        stack.platform.settings.qr_delay = 0.2
+        env = stack.environment() | {"WPP_DEADLINE_SECONDS": "8", "WPP_QR_WAIT_SECONDS": "2", "LOG_LEVEL": "ERROR"}
+        servers = [running.enter_context(server_process(env, free_port())) for _ in range(PROCESSES)]
+        for server in servers:
+            server.wait_until_ready()
+        callers = [new_caller(stack, {}) for _ in range(ORGANIZATIONS)]
+        for fault in _FAULTS:
+            fault.times, fault.probability = None, 0.05 / len(_FAULTS)
+            stack.supabase_server.inject(fault)
+            stack.platform_server.inject(fault)
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(CALLERS) as threads:
+            answers = list(threads.map(lambda caller: _connect(caller, servers, began), callers))
+        took = time.monotonic() - began
+        return _report(stack, callers, answers, took)
+
+
+def _connect(caller: Caller, servers: list[FunctionProcess], began: float) -> Counter[int]:
+    """Calls until it is connected or has a QR; the statuses on the way."""
+    statuses: Counter[int] = Counter()
+    while time.monotonic() - began < LIMIT:
+        name = random.choice(("wpp-create", "wpp-provision"))
+        try:
+            answer = caller.call_at(f"{random.choice(servers).url}/functions/v1/{name}")
+        except requests.RequestException:
+            statuses[0] += 1
+            continue
+        statuses[answer.status_code] += 1
+        if answer.status_code == 200 and answer.json()["status"] == "qr_issued":
+            break
+        time.sleep(min(float(answer.headers.get("Retry-After", 0.2)), 5))
+    return statuses
+
+
+def _report(stack: Stack, callers: list[Caller], answers: list[Counter[int]], took: float) -> int:
+    clients = Counter(client.organization_id for client in stack.platform.clients)
+    rows = stack.supabase.rows()
+    keys = {client.organization_id: client.api_key for client in stack.platform.clients}
+    right = [
+        row for row in rows if row["is_active"] and row["settings"].get("wppApiKey") == keys.get(row["organization_id"])
+    ]
+    restarts = sum(session.restarts for session in stack.platform.sessions.values())
+    statuses = sum(answers, Counter[int]())
+    received = [*stack.supabase_server.received, *stack.platform_server.received]
+    injected = sum(call.status in (0, 500, 503) or call.answer == b"<html>" for call in received)
+    print(f"{len(callers)} organizations through {PROCESSES} processes in {took:.0f} s, answers {dict(statuses)}")
+    print(f"clients {sum(clients.values())}, rows {len(rows)}, active rows with their client's key {len(right)}")
+    print(f"sessions started again while they ran {restarts}, calls {len(received)}, of them broken {injected}")
+    counts = (sum(clients.values()), len(clients), len(rows), len(right))
+    whole = counts == (len(callers),) * 4
+    print("nothing lost, nothing doubled" if whole and not restarts else "NOT as promised")
+    return 0 if whole and not restarts else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
