@@ -56,7 +56,7 @@ def connect(
 
     creation = Creation(invocation, number, keyed, stop_first=recreate)
     made = creation.obtain(row, replacing=row if recreate else None)
-    session, said = _running(invocation, number, creation, made, keyed)
+    session, said = running(invocation, number, creation, made, keyed)
     if wait:
         said = session.wait_for_qr(said)
     return _connection(session, said, repeated=repeated)
@@ -75,7 +75,7 @@ def _identify(invocation: Invocation, access_token: str) -> Organization:
     return organization
 
 
-def _running(
+def running(
     invocation: Invocation, number: Number, creation: Creation, made: Made, keyed: KeyedRequest | None
 ) -> tuple[Session, SessionState]:
     """A running session of the client. A key that the platform refuses for good is replaced, once."""

@@ -1,0 +1,132 @@
+"""No interleaving of claim, takeover, release, token refresh and foreign writers loses anything or makes a second client.
+
+The platform gives a new client whenever it is not asked under the same idempotency key. Clocks differ by seconds, machines fall
+asleep in the middle of an invocation, and owners wake up after their lease was taken.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.emulator.platform.responses import PlatformApp
+from tests.emulator.supabase.app import SupabaseApp
+from tests.emulator.supabase.database import timestamp
+from tests.wpp.interleaving import Actor, World, settings_of
+
+MOST_ACTORS = 4
+SKEWS = [0.0, 3.000_003, -3.000_007, 4.500_013, -4.500_017]
+OUTCOMES = ["answer"] * 6 + ["lose the request", "lose the answer", "die"]
+
+
+class OneOrganization(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.supabase = SupabaseApp(self.world)
+        self.platform = PlatformApp(self.world)
+        self.platform.settings.one_client_per_organization = False
+        self.platform.settings.qr_delay = 0
+        self.organization_id = str(uuid.uuid4())
+        self.supabase.add_user("user@example.com", organization_id=self.organization_id)
+        self.actors: list[Actor] = []
+        self.written: list[str] = []
+        self.saved: set[tuple[str, str]] = set()
+
+    def running(self) -> list[Actor]:
+        return [actor for actor in self.actors if not actor.done]
+
+    @precondition(lambda self: len(self.running()) < MOST_ACTORS)
+    @rule(skew=st.sampled_from(SKEWS))
+    def somebody_calls(self, skew: float) -> None:
+        self.actors.append(Actor(self.world, self.supabase, self.platform, self.organization_id, skew))
+
+    @precondition(lambda self: self.running())
+    @rule(which=st.integers(0, MOST_ACTORS), steps=st.integers(1, 5))
+    def somebody_goes_on(self, which: int, steps: int) -> None:
+        actor = self.running()[which % len(self.running())]
+        for _ in range(steps):
+            if not actor.done:
+                actor.go_on("answer")
+
+    @precondition(lambda self: self.running())
+    @rule(which=st.integers(0, MOST_ACTORS), outcome=st.sampled_from(OUTCOMES))
+    def something_happens_to_somebody(self, which: int, outcome: Any) -> None:
+        self.running()[which % len(self.running())].go_on(outcome)
+
+    @rule(seconds=st.sampled_from([0.5, 5.0, 20.0, 60.0]), asleep=st.booleans())
+    def time_passes(self, seconds: float, asleep: bool) -> None:
+        """Everybody who is at work sees it, or only wakes up later without having noticed."""
+        self.world.advance(seconds)
+        if asleep:
+            for actor in self.running():
+                actor.suspended += seconds
+
+    @rule()
+    def another_function_writes_a_setting(self) -> None:
+        for row in self.supabase.rows(self.organization_id):
+            name = f"theirs{len(self.written)}"
+            self.supabase.execute(
+                "update messenger_integrations set settings = json_set(settings, ?, 1), updated_at = ? where id = ?",
+                f"$.{name}",
+                timestamp(self.world.now()),
+                row["id"],
+            )
+            self.written.append(name)
+
+    @rule()
+    def the_platform_revokes_its_tokens(self) -> None:
+        for client in self.platform.clients_of(self.organization_id):
+            self.platform.revoke_tokens(client.session)
+
+    @invariant()
+    def no_second_client_no_second_row_and_nothing_saved_is_lost(self) -> None:
+        clients = self.platform.clients_of(self.organization_id)
+        stored = settings_of(self.supabase, self.organization_id)
+        assert len(clients) <= 1
+        assert len(stored) <= 1
+        for found in stored:
+            assert set(self.written) <= set(found)
+            if "wppApiKey" in found:
+                self.saved.add((found["wppApiKey"], found["wppAccountNumber"]))
+        assert self.saved <= {(client.api_key, client.session) for client in clients}
+        assert not self.saved or "wppApiKey" in stored[0]
+
+    def teardown(self) -> None:
+        try:
+            self._finish()
+        finally:
+            self.supabase.close()
+
+    def _finish(self) -> None:
+        """Everybody comes to an end, every lease runs out, and one more call finds or makes all that was promised."""
+        for actor in self.actors:
+            _to_the_end(actor)
+            assert actor.done
+        self.world.advance(120)
+        last = Actor(self.world, self.supabase, self.platform, self.organization_id, 0.0)
+        _to_the_end(last)
+        (client,) = self.platform.clients_of(self.organization_id)
+        (row,) = self.supabase.rows(self.organization_id)
+        assert last.error is None
+        assert last.session == client.session
+        assert row["is_active"]
+        assert row["settings"]["wppApiKey"] == client.api_key
+        assert set(self.written) <= set(row["settings"])
+
+
+def _to_the_end(actor: Actor) -> None:
+    for _ in range(2000):
+        if actor.done:
+            return
+        actor.go_on("answer")
+
+
+TestOneOrganization = OneOrganization.TestCase
+TestOneOrganization.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
