@@ -7,8 +7,10 @@ asleep in the middle of an invocation, and owners wake up after their lease was 
 from __future__ import annotations
 
 import uuid
+from contextlib import closing
 from typing import ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -150,6 +152,32 @@ def _to_the_end(actor: Actor) -> None:
         if actor.done:
             return
         actor.go_on("answer")
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_an_owner_that_slept_through_its_lease_wakes_up_and_changes_nothing(steps: int) -> None:
+    world = World()
+    with closing(SupabaseApp(world)) as supabase:
+        platform = PlatformApp(world)
+        platform.settings.one_client_per_organization = platform.settings.honours_idempotency_key = False
+        organization_id = str(uuid.uuid4())
+        supabase.add_user("user@example.com", organization_id=organization_id)
+        owner = Actor(world, supabase, platform, organization_id, 0.0)
+        for _ in range(steps):
+            owner.go_on("answer")
+        world.advance(60)
+        owner.suspended += 60
+        successor = Actor(world, supabase, platform, organization_id, 0.0)
+        _to_the_end(successor)
+        (saved,) = settings_of(supabase, organization_id)
+
+        _to_the_end(owner)
+
+        (after,) = settings_of(supabase, organization_id)
+        assert (after["wppApiKey"], after["wppAccountNumber"]) == (saved["wppApiKey"], saved["wppAccountNumber"])
+        assert successor.session == saved["wppAccountNumber"]
+        # Asleep before it asked the platform it sees that its lease is over; later it takes the successor's result.
+        assert owner.session == successor.session or owner.error is not None
 
 
 class OnAForgetfulPlatform(OneOrganization):
