@@ -148,9 +148,8 @@ class Actor:
     def _connect(self) -> str:
         invocation = self._runtime.begin("wpp-create", "request")
         number = primary_number(self._organization_id)
-        creation = Creation(invocation, number)
-        made = creation.obtain(number.find(invocation.rows.of_organization(self._organization_id)))
-        session, _ = running(invocation, number, creation, made, None)
+        made = Creation(invocation, number).obtain(number.find(invocation.rows.of_organization(self._organization_id)))
+        session, _ = running(invocation, number, made, None)
         return session.client.credentials.session
 
 

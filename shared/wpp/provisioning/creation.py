@@ -15,13 +15,13 @@ from wpp.errors import (
     AMBIGUOUS,
     CreationInProgress,
     DeadlinePassed,
-    KeyRefused,
     UpstreamError,
     UpstreamRefused,
     WppError,
 )
 from wpp.http.upstream import MAX_ATTEMPTS
 from wpp.platform.client import CREATE_TIMEOUT, Credentials, WppClient, create_client
+from wpp.provisioning.access import client_for, patient_token
 from wpp.provisioning.claim import (
     LEASE_MARGIN,
     Claim,
@@ -34,7 +34,6 @@ from wpp.provisioning.claim import (
     generation_of,
     platform_id_of,
     released,
-    token_of,
 )
 from wpp.supabase.rows import MESSENGER_TYPE, PROVIDER, Integration, Rows
 
@@ -43,9 +42,6 @@ if TYPE_CHECKING:
 
     from wpp.provisioning.request import KeyedRequest
     from wpp.runtime import Invocation
-
-FRESH_KEY_PATIENCE = 10.0
-"""Seconds for which a key that the platform just handed out may still be refused."""
 
 
 class _LeaseLost(Exception):  # no failure: somebody else is finishing the job
@@ -119,29 +115,8 @@ class Creation:
             if row and awaited:
                 _raise_failure(row, awaited)
             if row and credentials_of(row) and generation_of(row) != unwanted:
-                return Made(row, self.client_for(row))
+                return Made(row, client_for(self._invocation, row))
             row = self._take(row, unwanted)
-
-    def client_for(self, row: Integration) -> WppClient:
-        credentials = credentials_of(row)
-        if credentials is None:
-            raise ValueError("the row has no credentials")
-        settings, memory = self._invocation.settings, self._invocation.runtime.memory
-        return WppClient(settings.wpp_base_url, credentials, self._upstream, memory.tokens, token_of(row))
-
-    def patient_token(self, client: WppClient) -> None:
-        """Gets the token of a key so new that the platform may not know it yet everywhere."""
-        began, attempt = self._clock.monotonic(), 0
-        while True:
-            try:
-                client.token()
-            except KeyRefused:
-                attempt += 1
-                if self._clock.monotonic() - began >= FRESH_KEY_PATIENCE:
-                    raise
-                self._upstream.pause(attempt, "waiting for the platform to accept the new key")
-            else:
-                return
 
     def _look(self) -> Integration | None:
         return self._number.find(self._rows.of_organization(self._number.organization_id))
@@ -152,7 +127,8 @@ class Creation:
 
     def _wait(self, claim: Claim, attempt: int) -> None:
         try:
-            self._upstream.pause(attempt, "waiting for another request that creates this connection")
+            # Looked for often: a creation takes a second, and those who wait for it should not wait much longer.
+            self._upstream.pause(min(attempt, 2), "waiting for another request that creates this connection")
         except DeadlinePassed as error:
             left = claim.expires_at - self._clock.now()
             raise CreationInProgress(retry_after=max(1, min(round(left), 30))) from error
@@ -214,7 +190,7 @@ class Creation:
             self._invocation.runtime.memory.tokens,
         )
         with self._upstream.alongside(lambda: self._save(row, created)) as saving:
-            token_error = _error_of(lambda: self.patient_token(client))
+            token_error = _error_of(lambda: patient_token(client, self._upstream))
         saved = saving.result()
         if token_error is not None:
             raise token_error
@@ -225,7 +201,7 @@ class Creation:
         if credentials_of(row) is None:
             return
         try:
-            self.client_for(row).stop()
+            client_for(self._invocation, row).stop()
         except UpstreamError as error:
             # A session that cannot even be stopped is just what somebody wants replaced.
             self._invocation.warn(f"the previous session could not be stopped: {error}")

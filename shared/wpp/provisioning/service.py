@@ -56,7 +56,7 @@ def connect(
 
     creation = Creation(invocation, number, keyed, stop_first=recreate)
     made = creation.obtain(row, replacing=row if recreate else None)
-    session, said = running(invocation, number, creation, made, keyed)
+    session, said = running(invocation, number, made, keyed)
     if wait:
         said = session.wait_for_qr(said)
     return _connection(session, said, repeated=repeated)
@@ -76,19 +76,19 @@ def _identify(invocation: Invocation, access_token: str) -> Organization:
 
 
 def running(
-    invocation: Invocation, number: Number, creation: Creation, made: Made, keyed: KeyedRequest | None
+    invocation: Invocation, number: Number, made: Made, keyed: KeyedRequest | None
 ) -> tuple[Session, SessionState]:
     """A running session of the client. A key that the platform refuses for good is replaced, once."""
     session = Session(invocation, made, keyed)
     try:
-        return session, session.bring_forward(creation)
+        return session, session.bring_forward()
     except KeyRefused:
         if made.created:
             raise
         invocation.log.warning("the stored key is refused; replacing it", fields={"integration": made.row.id})
-    creation = Creation(invocation, number, keyed)
-    session = Session(invocation, creation.obtain(made.row, replacing=made.row), keyed)
-    return session, session.bring_forward(creation)
+    made = Creation(invocation, number, keyed).obtain(made.row, replacing=made.row)
+    session = Session(invocation, made, keyed)
+    return session, session.bring_forward()
 
 
 def _connection(session: Session, said: SessionState, *, repeated: bool) -> Connection:

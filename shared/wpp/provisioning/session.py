@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wpp.errors import AMBIGUOUS, DeadlinePassed, UpstreamError, WppError
 from wpp.platform.state import SessionState, State
+from wpp.provisioning.access import patient_token
 from wpp.provisioning.claim import (
     credentials_of,
     has_fresh_key,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from wpp.platform.token import AccessToken
-    from wpp.provisioning.creation import Creation, Made
+    from wpp.provisioning.creation import Made
     from wpp.provisioning.request import KeyedRequest
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
@@ -48,13 +49,13 @@ class Session:
         self._webhook_missing = webhook_pending(made.row)
         self.row = made.row
 
-    def bring_forward(self, creation: Creation) -> SessionState:
+    def bring_forward(self) -> SessionState:
         """The session's state after starting it, if it was offline.
 
         Raises KeyRefused where the platform does not take the key any more; UpstreamError, DeadlinePassed.
         """
         if not self.client.has_token() and has_fresh_key(self.row, self._upstream.clock.now()):
-            creation.patient_token(self.client)
+            patient_token(self.client, self._upstream)
         self.client.token()
         said = self._read()
         if said.state is State.OFFLINE:
