@@ -12,7 +12,7 @@ import queue
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ FAULTS = {
     "truncated": Fault("", "truncate"),
     "redirect": Fault("", status=302, headers={"Location": "http://127.0.0.1:1/"}),
 }
-# What has to be so before the call is made at all: a new organization, an offline session, a lost race, a connection that is.
+# What has to be so before the call is made at all: a new organization, an offline session, a lost answer, a connection that is.
 CALLS = [
     *[
         ("new", call)
@@ -69,6 +69,7 @@ CALLS = [
     ("offline", "webhook"),
     ("lost answer", f"rest.GET.{ROWS}"),
     *[("known", call) for call in ("auth.user", "rest.GET.profiles", "status", "qr")],
+    ("recreate", "stop"),
 ]
 CODES = {
     "invalid_token", "supabase_refused", "supabase_unavailable", "supabase_timeout", "platform_refused",
@@ -92,6 +93,8 @@ class Lane:
 
     stack: Stack
     server: FunctionProcess
+    tokens: list[str] = field(default_factory=list)
+    """The users' access tokens that were used here."""
 
     def url(self, function: str) -> str:
         return f"{self.server.url}/functions/v1/{function.replace('_', '-')}"
@@ -119,10 +122,11 @@ def problems_of(cell: Cell, lane: Lane) -> list[str]:
     stack = lane.stack
     stack.reset()
     stack.platform.settings.qr_delay = 0
-    stack.platform.settings.one_client_per_organization = False
+    # Asked to recreate, the functions do ask again under another key: there it is the platform that keeps to one client.
+    stack.platform.settings.one_client_per_organization = cell.before == "recreate"
     stack.platform.settings.create_starts = cell.before != "offline"
     caller = new_caller(stack, {})
-    if cell.before == "known":
+    if cell.before in ("known", "recreate"):
         caller.call_at(lane.url(CREATE))
     if cell.before == "lost answer":
         stack.supabase_server.inject(Fault(f"rest.POST.{ROWS}", "reset", after_effect=True))
@@ -130,11 +134,12 @@ def problems_of(cell: Cell, lane: Lane) -> list[str]:
     server.inject(replace(FAULTS[cell.fault], call=cell.call, times=cell.times))
 
     began = time.monotonic()
-    answer = caller.call_at(lane.url(cell.function))
+    answer = caller.call_at(lane.url(cell.function), {"force_recreate": cell.before == "recreate"})
     took = time.monotonic() - began
     problems = answer_problems(cell, answer, took)
 
     server.clear_faults()
+    lane.tokens.append(caller.token)
     after = caller.call_at(lane.url(cell.function))
     return [f"{cell}: {problem}" for problem in problems + end_problems(caller, after)]
 
@@ -198,6 +203,7 @@ def test_every_fault_of_every_call_loses_and_doubles_nothing(
     outputs = [lanes.get() for _ in range(LANES)]
     for lane in outputs:
         secrets = [lane.stack.supabase.service_role_key, lane.stack.supabase.anon_key, "wpp-local-secret"]
+        secrets += lane.tokens + [creation.api_key for creation in lane.stack.platform.creations]
         secrets += [client.api_key for client in lane.stack.platform.clients]
         secrets += [qr for session in lane.stack.platform.sessions.values() for qr in session.qrs.values()]
         log = lane.server.output()

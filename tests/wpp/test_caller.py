@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.emulator.faults import Fault
+from tests.functions.test_fault_matrix import FAULTS
 from wpp.config import settings_from
-from wpp.errors import InvalidToken, MissingAuthorization, UpstreamBroken, UpstreamRefused
+from wpp.errors import (
+    DeadlinePassed,
+    InvalidToken,
+    MissingAuthorization,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamRefused,
+)
 from wpp.runtime import Runtime
 from wpp.supabase.caller import bearer_token
 
@@ -91,6 +102,21 @@ def test_keys_that_cannot_be_had_are_no_401(stack: Stack, jwks_runtime: Runtime,
     stack.supabase_server.inject(Fault("auth.jwks", status=200, body=b"<html>"))
     with pytest.raises(UpstreamBroken):
         checked(jwks_runtime, token)
+
+
+@pytest.mark.parametrize("times", [1, None])
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_every_fault_of_the_keys_ends_documented_in_time_and_is_over_with_the_fault(
+    stack: Stack, jwks_runtime: Runtime, user_id: str, name: str, times: int | None
+) -> None:
+    token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
+    stack.supabase_server.inject(replace(FAULTS[name], call="auth.jwks", times=times))
+    began = time.monotonic()
+    with suppress(UpstreamError, DeadlinePassed):
+        jwks_runtime.caller_check.user_id(token, jwks_runtime.begin("test", "r", 1.5).upstream)
+    assert time.monotonic() - began < 1.5
+    stack.supabase_server.clear_faults()
+    assert checked(jwks_runtime, token) == user_id
 
 
 @pytest.mark.parametrize(
