@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wpp.faas import functions_framework
+from wpp.faas import aws_lambda, functions_framework
 from wpp.faas.function import Call, Function
 from wpp.provisioning.request import idempotency_key_from, options_from
 from wpp.provisioning.service import connect
@@ -39,3 +39,8 @@ FUNCTION = Function("wpp-create", _run)
 def wpp_create(request: flask.Request) -> tuple[bytes, int, dict[str, str]]:
     """The target for functions-framework."""
     return functions_framework.serve(FUNCTION, request)
+
+
+def handler(event: dict[str, Any], context: aws_lambda.Context) -> dict[str, Any]:
+    """The handler for AWS Lambda."""
+    return aws_lambda.serve(FUNCTION, event, context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wpp.errors import InvalidToken, MissingAuthorization, OrganizationNotFound
-from wpp.faas import functions_framework
+from wpp.faas import aws_lambda, functions_framework
 from wpp.faas.function import Call, Function
 from wpp.provisioning.service import connect
 
@@ -42,3 +42,8 @@ FUNCTION = Function(
 def wpp_provision(request: flask.Request) -> tuple[bytes, int, dict[str, str]]:
     """The target for functions-framework."""
     return functions_framework.serve(FUNCTION, request)
+
+
+def handler(event: dict[str, Any], context: aws_lambda.Context) -> dict[str, Any]:
+    """The handler for AWS Lambda."""
+    return aws_lambda.serve(FUNCTION, event, context)

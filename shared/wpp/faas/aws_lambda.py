@@ -1,0 +1,87 @@
+"""The adapter for AWS Lambda: an event of an HTTP API (payload format 2.0) or of a function URL in, its answer out.
+
+Shapes: docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from wpp.faas import logs
+from wpp.faas.function import Function, respond
+from wpp.faas.messages import MAX_BODY_BYTES, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wpp.faas.messages import Answer
+
+_LOG = logging.getLogger("wpp")
+_TOO_LARGE = b" " * (MAX_BODY_BYTES + 1)
+_UNREADABLE = b"\xff"  # no UTF-8, and so answered like any body that is no JSON
+
+
+class Context(Protocol):
+    """What is used of the object that the runtime passes beside the event."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+def serve(function: Function, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """What the handler of a function returns. Never raises: an exception would become a bare 500 without CORS headers."""
+    return _event_answer(respond(function, _request(event, context)))
+
+
+def _request(event: Mapping[str, Any], context: Context) -> Request:
+    """Trusts no shape: an event that is no HTTP request has no method, and is answered 405."""
+    method = _at(event, "requestContext", "http", "method")
+    if not isinstance(method, str):
+        logs.set_up()
+        _LOG.error("the event is no HTTP request of payload format 2.0; is the integration set to 1.0?")
+        method = ""
+    return Request(
+        method.upper(),
+        _headers(event.get("headers")),
+        _body(event),
+        request_id=context.aws_request_id,
+        seconds_left=context.get_remaining_time_in_millis() / 1000,
+    )
+
+
+def _at(value: Any, *path: str) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _headers(headers: Any) -> dict[str, str]:
+    if not isinstance(headers, dict):
+        return {}
+    return {str(name).lower(): value for name, value in headers.items() if isinstance(value, str)}
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    text = event.get("body")
+    if not isinstance(text, str):
+        return b""
+    if len(text) > 2 * MAX_BODY_BYTES:  # too large in base64, too; not decoded at all
+        return _TOO_LARGE
+    if not event.get("isBase64Encoded"):
+        return text.encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return _UNREADABLE
+
+
+def _event_answer(answer: Answer) -> dict[str, Any]:
+    return {
+        "statusCode": answer.status,
+        "headers": dict(answer.headers),
+        "body": answer.body.decode(),
+        "isBase64Encoded": False,
+    }
