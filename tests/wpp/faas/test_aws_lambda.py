@@ -123,7 +123,8 @@ def test_the_deadline_is_what_lambda_leaves_where_that_is_less() -> None:
     short, long = Echo(), Echo()
     serve(recorded("http_api"), short, Context(milliseconds=3000))
     serve(recorded("http_api"), long, Context(milliseconds=600_000))
-    assert (short.total, long.total) == (3.0, 28.0)
+    # A little less: what has passed since the event came counts.
+    assert (short.total, long.total) == pytest.approx((3.0, 28.0), abs=0.5)
 
 
 def test_preflight_and_health_are_answered_without_any_setting(monkeypatch: pytest.MonkeyPatch) -> None:
