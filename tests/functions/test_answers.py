@@ -205,6 +205,17 @@ def test_an_unknown_state_is_named_in_the_warnings(caller: Caller, function: str
     assert body["warnings"] == ["unknown platform state 'qr_scanning', handled as qr_required"]
 
 
+def test_a_session_that_was_connected_and_wants_a_scan_again_shows_its_qr_at_once(caller: Caller) -> None:
+    caller.create()
+    caller.scan()
+    assert caller.create().json()["status"] == "connected"
+    session = caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
+    caller.stack.platform.settings.qr_delay = 0
+    caller.stack.platform.disconnect(session.name)
+    caller.stack.platform.start(session)
+    assert caller.create().json()["status"] == "qr_issued"
+
+
 @pytest.mark.parametrize("field", ["qr", "qrCode", "qrcode", "data.qr"])
 def test_the_qr_is_found_under_each_of_its_names(caller: Caller, field: str) -> None:
     caller.stack.platform.settings.qr_field = field

@@ -104,6 +104,8 @@ class Session:
             noting.result()  # an inactive row must not be answered as a connection
         if hooking and hooking.result():
             self._webhook_missing = False
+        if reading is None and said.state is State.QR_REQUIRED:
+            return _with(said, self.client.qr())  # it was connected when this process last saw it, and is not any more
         return _with_qr(said, reading)
 
     def _start(self) -> SessionState:
@@ -196,5 +198,8 @@ def _with_qr(said: SessionState, reading: Future[str | None] | None) -> SessionS
     error = reading.exception()
     if error is not None and (said.state is State.QR_REQUIRED or not isinstance(error, WppError)):
         raise error
-    qr = None if error is not None else reading.result()
+    return _with(said, None if error is not None else reading.result())
+
+
+def _with(said: SessionState, qr: str | None) -> SessionState:
     return SessionState(State.QR_REQUIRED if qr else said.state, qr, said.warning)
