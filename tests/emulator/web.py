@@ -1,8 +1,7 @@
-"""What both emulated systems are made of: a request, a response, and a threaded server that can misbehave on demand."""
+"""The server of both emulated systems: ordinary HTTP on a real port, and misbehaviour on demand."""
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 import sys
@@ -10,51 +9,20 @@ import threading
 import time
 import traceback
 from collections import deque
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
-from urllib.parse import unquote
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from tests.emulator.clock import Clock
 from tests.emulator.faults import Fault, Faults
+from tests.emulator.messages import Request, Response, encoded, json_response, read_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
 
 _RECORDED = 200_000
 _DRIP_SECONDS = 0.2
 _RST = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that close() resets
-
-
-@dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    """Decoded path without the query."""
-    query: str
-    """The raw query string, still percent-encoded."""
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    body: bytes
-
-    def json(self) -> Any:
-        """The decoded body, None where it is no JSON."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
-
-
-@dataclass(frozen=True)
-class Response:
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
 
 
 class Application(Protocol):
@@ -179,7 +147,7 @@ class Server:
         try:
             with connection, connection.makefile("rb") as stream:
                 while not self._stopping.is_set():
-                    request = _read_request(stream)
+                    request = read_request(stream)
                     if request is None or not self._handle(connection, request):
                         break
         except (OSError, ValueError):
@@ -191,7 +159,7 @@ class Server:
     def _handle(self, connection: socket.socket, request: Request) -> bool:
         """Whether the connection goes on."""
         if request.path.startswith("/_emulator/"):
-            connection.sendall(_encoded(self._control(request), request))
+            connection.sendall(encoded(self._control(request), request))
             return True
         arrived = time.time()
         if self.latency:
@@ -203,7 +171,7 @@ class Server:
         response = _carried_out(thunk)
         # Recorded before it is sent: a test that has its answer finds it here.
         self.received.append(Received(call, request, arrived, response.status, response.body))
-        connection.sendall(_encoded(response, request))
+        connection.sendall(encoded(response, request))
         return True
 
     def _misbehave(
@@ -225,9 +193,9 @@ class Server:
         if fault.action == "respond":
             if not waits_only:
                 self._stopping.wait(fault.delay)
-            connection.sendall(_encoded(answer, request))
+            connection.sendall(encoded(answer, request))
             return True
-        self._break(connection, fault, _encoded(real, request), len(real.body))
+        self._break(connection, fault, encoded(real, request), len(real.body))
         return False
 
     def _break(self, connection: socket.socket, fault: Fault, whole: bytes, body_length: int) -> None:
@@ -288,44 +256,6 @@ def _reset(connection: socket.socket) -> None:
         connection.close()
     except OSError:
         pass
-
-
-def _read_request(stream: BinaryIO) -> Request | None:
-    """The next request of a connection; None at its end."""
-    line = stream.readline(65_536)
-    if not line.strip():
-        return None
-    method, target, _ = line.decode("latin-1").split(" ", 2)
-    headers: dict[str, str] = {}
-    while (line := stream.readline(65_536)) not in (b"\r\n", b"\n", b""):
-        name, _, value = line.decode("latin-1").partition(":")
-        headers[name.strip().lower()] = value.strip()
-    body = (
-        _read_chunks(stream) if headers.get("transfer-encoding") else stream.read(int(headers.get("content-length", 0)))
-    )
-    path, _, query = target.partition("?")
-    return Request(method, unquote(path), query, headers, body)
-
-
-def _read_chunks(stream: BinaryIO) -> bytes:
-    body = b""
-    while size := int(stream.readline().split(b";")[0], 16):
-        body += stream.read(size)
-        stream.readline()
-    stream.readline()
-    return body
-
-
-def _encoded(response: Response, request: Request) -> bytes:
-    # One piece, as headers and body sent apart would wait for each other's acknowledgement.
-    reason = HTTPStatus(response.status).phrase if response.status in HTTPStatus._value2member_map_ else ""
-    lines = [f"HTTP/1.1 {response.status} {reason}"]
-    lines += [f"{name}: {value}" for name, value in response.headers.items() if name.lower() != "content-length"]
-    bare = response.status == 204
-    if not bare:
-        lines.append(f"Content-Length: {len(response.body)}")
-    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-    return head if bare or request.method == "HEAD" else head + response.body
 
 
 def _shown(received: Received) -> dict[str, Any]:

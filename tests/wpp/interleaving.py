@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from tests.emulator.clock import Clock as EmulatedClock
-from tests.emulator.web import Application, Request
+from tests.emulator.messages import Request
 from wpp.clock import Clock
 from wpp.config import settings_from
 from wpp.errors import WppError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tests.emulator.platform.responses import PlatformApp
     from tests.emulator.supabase.app import SupabaseApp
+    from tests.emulator.web import Application
 
 T = TypeVar("T")
 Outcome = Literal["answer", "lose the request", "lose the answer", "die"]

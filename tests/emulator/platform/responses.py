@@ -6,8 +6,8 @@ import secrets
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from tests.emulator.messages import Request, Response, json_response
 from tests.emulator.platform.models import Platform, Session
-from tests.emulator.web import Request, Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable

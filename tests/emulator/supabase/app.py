@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from jose import jwt
 
+from tests.emulator.messages import Request, Response, json_response
 from tests.emulator.supabase.auth import Auth
 from tests.emulator.supabase.database import TABLES, Database, shown, stored
 from tests.emulator.supabase.postgrest.errors import PostgrestError
 from tests.emulator.supabase.postgrest.resource import Rest
-from tests.emulator.web import Request, Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable

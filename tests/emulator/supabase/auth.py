@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jose import jwk, jwt
 from jose.exceptions import ExpiredSignatureError, JOSEError
 
-from tests.emulator.web import Request, Response, json_response
+from tests.emulator.messages import Request, Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.emulator.web import Response, json_response
+from tests.emulator.messages import Response, json_response
 
 if TYPE_CHECKING:
     import sqlite3

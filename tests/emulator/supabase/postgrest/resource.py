@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+from tests.emulator.messages import Request, Response, json_response
 from tests.emulator.supabase.database import FOREIGN_KEYS, TABLES, Database, shown, stored, timestamp
 from tests.emulator.supabase.postgrest.errors import PostgrestError, from_sqlite
 from tests.emulator.supabase.postgrest.query import Column, Condition, Field, Group, Node, parse_query
 from tests.emulator.supabase.postgrest.sql import column_type, expression, order_and_range, where
-from tests.emulator.web import Request, Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
