@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import ReadTimeoutError
+from urllib3.util import Timeout
 
 from wpp.http.sockets import BoundedAdapter
 
@@ -73,7 +74,8 @@ class Transport:
                 url,
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
                 data=body,
-                timeout=timeout,
+                # A number would count anew for connecting and for answering. The stubs do not know that this is taken too.
+                timeout=Timeout(total=timeout),  # type: ignore[arg-type]
                 allow_redirects=False,
                 stream=True,
             ) as response:
