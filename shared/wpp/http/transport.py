@@ -15,6 +15,7 @@ from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Timeout
 
 from wpp.http.sockets import BoundedAdapter
+from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +69,7 @@ class Transport:
 
         Raises ExchangeFailed for everything that `requests` and urllib3 can raise.
         """
+        _conceal(headers)
         try:
             with self._session.request(
                 method,
@@ -90,6 +92,12 @@ class Transport:
     def close(self) -> None:
         self.threads.shutdown(wait=True)
         self._session.close()
+
+
+def _conceal(headers: Mapping[str, str]) -> None:
+    """Whatever we identify ourselves with, wherever it came from, is in no log from here on."""
+    REDACTION.conceal(headers.get("Authorization", "").removeprefix("Bearer "))
+    REDACTION.conceal(headers.get("apikey"))
 
 
 def _require_whole(response: requests.Response, content: bytes) -> None:

@@ -14,6 +14,7 @@ from wpp.errors import KeyRefused
 from wpp.http.upstream import CALL_TIMEOUT, nonsense, refusal
 from wpp.platform.state import SessionState, State, read_qr, read_state
 from wpp.platform.token import fresh_token
+from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
     from wpp.http.transport import Reply
@@ -34,6 +35,9 @@ class Credentials:
 
     api_key: str = field(repr=False)
     session: str
+
+    def __post_init__(self) -> None:
+        REDACTION.conceal(self.api_key)
 
 
 def create_client(
