@@ -71,7 +71,7 @@ _AUTHORIZATIONS = st.one_of(
     _VALUES, st.builds("Bearer {}".format, _VALUES), st.from_regex(r"Bearer [\w-]+\.[\w-]+\.[\w-]*", fullmatch=True)
 )
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    st.none() | st.booleans() | st.floats() | st.integers() | st.just(10**400) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 _BODIES = st.one_of(st.binary(max_size=500), _JSON.map(lambda value: json.dumps(value).encode("utf-8", "replace")))

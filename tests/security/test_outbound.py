@@ -204,6 +204,7 @@ SLOW = {
     ),
     "100 Continue for ever": lambda: _endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.02),
     "gzip, a byte at a time": lambda: _endless(_HEAD + b"Content-Encoding: gzip\r\n\r\n" + _BOMB[:10], b"\0", 0.02),
+    "a byte just in time, then none": lambda: iter([(_HEAD + b"\r\n", 0.45), (b" ", 1.5), (b" ", 1.5)]),
     "nothing at all": lambda: _endless(b"", b"", 0.02),
     "half an answer": lambda: _endless(_HEAD + b"Content-Length: 10\r\n\r\n{}", b"", 0.02),
 }
