@@ -22,7 +22,7 @@ from wpp.http.transport import MAX_ANSWER_BYTES, ExchangeFailed, Reply, Transpor
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.emulator.web import Received
     from tests.security.conftest import Ledger, Project
@@ -195,7 +195,7 @@ LARGE = {
     "endless chunk size": _endless(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0" * 65536),
     "endless trailers": _endless(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"X-A: b\r\n" * 100),
 }  # fmt: skip
-SLOW = {
+SLOW: dict[str, Callable[[], Iterator[tuple[bytes, float]]]] = {
     "the body, a byte at a time": lambda: _endless(_HEAD + b"\r\n", b" ", 0.02),
     "a header, a byte at a time": lambda: _endless(_HEAD + b"X-A: ", b"b", 0.02),
     "the status line, a byte at a time": lambda: _endless(b"HTTP/1.1 200 ", b"O", 0.02),
