@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CREATE, PROVISION = "wpp_create", "wpp_provision"
 MATRIX = pytest.StashKey[str]()
 # Far below the default of 28, so that tests of slow upstreams end soon; far above what a healthy call takes.
-DEADLINE_SECONDS = 6.0
+DEADLINE_SECONDS = 4.0
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -90,7 +90,7 @@ def stack(_stack: Stack) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def processes(_stack: Stack) -> Iterator[dict[str, FunctionProcess]]:
     """Each function alone under functions-framework, started as the README says."""
-    env = _stack.environment() | {"WPP_DEADLINE_SECONDS": str(DEADLINE_SECONDS), "WPP_QR_WAIT_SECONDS": "4"}
+    env = _stack.environment() | {"WPP_DEADLINE_SECONDS": str(DEADLINE_SECONDS), "WPP_QR_WAIT_SECONDS": "2"}
     with function_process(CREATE, env) as create, function_process(PROVISION, env) as provision:
         create.wait_until_ready()
         provision.wait_until_ready()

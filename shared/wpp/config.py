@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +17,10 @@ from wpp.secret import PlainSecret, Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+# Backslashes, white space and whatever else two libraries may read as two different hosts.
+_ADDRESS = re.compile(r"[\w.:/%\[\]~-]+", re.ASCII)
+# A neighbour on a private network, as `kong` beside a self-hosted Supabase. A letter first: `134744072` is 8.8.8.8.
+_NEIGHBOUR = re.compile(r"[a-z][\w-]*", re.ASCII)
 _MIN_JWT_SECRET = 16
 
 
@@ -120,7 +125,15 @@ def _is_allowed(url: str) -> bool:
         _ = parts.port  # raises ValueError where it is no number
     except ValueError:
         return False
-    plain = parts.username is None and not parts.query and not parts.fragment
-    # A name without dots is a neighbour on a private network: `kong` beside a self-hosted Supabase.
-    private = host in _LOOPBACK or "." not in host
-    return bool(host) and plain and (parts.scheme == "https" or (parts.scheme == "http" and private))
+    known = _ADDRESS.fullmatch(url) and host
+    return bool(known) and (parts.scheme == "https" or (parts.scheme == "http" and _is_private(host)))
+
+
+def _is_private(host: str) -> bool:
+    """Whether plain http is good enough: this machine, or a neighbour that has no name outside its network."""
+    if _NEIGHBOUR.fullmatch(host):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

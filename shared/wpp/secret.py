@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from wpp.redaction import REDACTION
+
 
 class Secret(Protocol):
     def value(self) -> str:
@@ -20,6 +22,7 @@ class PlainSecret:
 
     def __init__(self, value: str) -> None:
         self._value = value
+        REDACTION.conceal(value, for_ever=True)
 
     def value(self) -> str:
         return self._value

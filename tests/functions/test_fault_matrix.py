@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.processes import FunctionProcess
 
 DEADLINE = 1.5  # seconds
-LANES = 10
+LANES = 16
 ROWS = "messenger_integrations"
 WRONG_TYPES = json.dumps({"apiKey": 5, "session": {}, "token": [], "status": 7, "id": 3, "qr": [1]}).encode()
 REFUSAL = b'{"error": "Invalid token"}'

@@ -195,7 +195,7 @@ class OnAForgetfulPlatform(OneOrganization):
 
 
 _SETTINGS = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
 TestOneOrganization = OneOrganization.TestCase
 TestOneOrganization.settings = _SETTINGS

@@ -52,6 +52,11 @@ def json_answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str]
     return Answer(
         status,
         # supabase-js reads JSON only where the type says so; a QR is a credential and belongs in no cache.
-        {"Content-Type": "application/json", "Cache-Control": "no-store", **headers},
+        {
+            "Content-Type": "application/json",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            **headers,
+        },
         text.encode("utf-8", "replace"),
     )

@@ -55,7 +55,13 @@ class _Connection(HTTPConnection):
 
 class _TLSConnection(HTTPSConnection):
     # The TLS socket takes over the descriptor of the plain one, so only its own class matters.
-    pass
+    def _new_conn(self) -> socket.socket:
+        began = time.monotonic()
+        connected = super()._new_conn()
+        if isinstance(self.timeout, (int, float)):
+            # The handshake has what is left, not as much again; zero would mean "do not wait at all".
+            connected.settimeout(max(0.001, self.timeout - (time.monotonic() - began)))
+        return connected
 
 
 class _ConnectionPool(HTTPConnectionPool):

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import requests
 from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import ReadTimeoutError
+from urllib3.util import Timeout
 
 from wpp.http.sockets import BoundedAdapter
+from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,13 +69,15 @@ class Transport:
 
         Raises ExchangeFailed for everything that `requests` and urllib3 can raise.
         """
+        _conceal(headers)
         try:
             with self._session.request(
                 method,
                 url,
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
                 data=body,
-                timeout=timeout,
+                # A number would count anew for connecting and for answering. The stubs do not know that this is taken too.
+                timeout=Timeout(total=timeout),  # type: ignore[arg-type]
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -88,6 +92,12 @@ class Transport:
     def close(self) -> None:
         self.threads.shutdown(wait=True)
         self._session.close()
+
+
+def _conceal(headers: Mapping[str, str]) -> None:
+    """Whatever we identify ourselves with, wherever it came from, is in no log from here on."""
+    REDACTION.conceal(headers.get("Authorization", "").removeprefix("Bearer "))
+    REDACTION.conceal(headers.get("apikey"))
 
 
 def _require_whole(response: requests.Response, content: bytes) -> None:

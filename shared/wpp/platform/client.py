@@ -14,6 +14,7 @@ from wpp.errors import KeyRefused
 from wpp.http.upstream import CALL_TIMEOUT, nonsense, refusal
 from wpp.platform.state import SessionState, State, read_qr, read_state
 from wpp.platform.token import fresh_token
+from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
     from wpp.http.transport import Reply
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 CREATE_TIMEOUT = 15.0
 """Seconds for one `create`: the platform prepares a whole client in it."""
 _MAX_TEXT = 4096  # characters of a key, session or token; more is no such thing
+_NO_SEGMENTS = (".", "..")  # an address that holds these is shortened on the way: the call would be another one
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class Credentials:
 
     api_key: str = field(repr=False)
     session: str
+
+    def __post_init__(self) -> None:
+        REDACTION.conceal(self.api_key)
 
 
 def create_client(
@@ -65,7 +70,7 @@ def create_client(
             raise refusal("platform", "create", reply, "is WPP_SECRET right?")
     body = _object("create", reply)
     api_key, session = body.get("apiKey"), body.get("session")
-    if not (_is_text(api_key) and _is_text(session)):
+    if not (_is_text(api_key) and _is_text(session)) or session in _NO_SEGMENTS:
         raise nonsense("platform", "create", "apiKey and session", reply)
     # Its `status` is not used: the live state is read a moment later, and decides.
     return Credentials(str(api_key), str(session))

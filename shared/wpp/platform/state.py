@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
+from wpp.redaction import REDACTION
+
 
 class State(enum.Enum):
     CONNECTED = "connected"
@@ -30,6 +32,9 @@ class SessionState:
     qr: str | None = field(default=None, repr=False)
     """A QR that came along: raw pairing text or a `data:` picture. It pairs a phone, so it is a credential."""
     warning: str | None = None
+
+    def __post_init__(self) -> None:
+        REDACTION.conceal(self.qr)
 
 
 def read_state(body: Any) -> SessionState | None:

@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from wpp.redaction import REDACTION
+
 _DEFAULT_LIFETIME = 900.0  # seconds; seen in production, where the answer often does not say
 _LONGEST_LIFETIME = 24 * 3600.0
 _EARLY = 30.0  # seconds before its end that a token is not used any more
@@ -19,6 +21,9 @@ class AccessToken:
     expires_at: float
     """Seconds since 1970, by our clock."""
     renew_at: float
+
+    def __post_init__(self) -> None:
+        REDACTION.conceal(self.text)
 
     def usable(self, now: float) -> bool:
         return now < self.renew_at

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,13 @@ if TYPE_CHECKING:
     from wpp.http.upstream import Upstream
     from wpp.supabase.signing_keys import SigningKeys
 
-_MAX_TOKEN = 8192  # characters; Supabase's own are under 2,000
+_MAX_TOKEN = 8000  # characters; Supabase's own are under 2,000, and gunicorn refuses header lines over 8,190
 _BEARER = re.compile(r"bearer\s+(\S+)\s*", re.IGNORECASE | re.ASCII)
 _CLOCK_LEEWAY = 10  # seconds that our clock may differ from Supabase's
+_FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _KEY_TYPES = {"ES256": "EC", "RS256": "RSA"}
+_END_OF_TIME = 2.0**53  # seconds; beyond it a float is no exact number any more
+_TIMES = ("exp", "nbf", "iat")
 
 
 def bearer_token(authorization: str | None) -> str:
@@ -29,9 +31,11 @@ def bearer_token(authorization: str | None) -> str:
 
     Raises MissingAuthorization, InvalidToken.
     """
-    if authorization is None or not authorization.strip():
+    # Not every white space that Unicode knows: a header's latin-1 bytes hold some.
+    given = (authorization or "").strip(" \t\r\n")
+    if not given:
         raise MissingAuthorization
-    match = _BEARER.fullmatch(authorization.strip())
+    match = _BEARER.fullmatch(given)
     if match is None:
         raise InvalidToken("the header is not `Bearer <token>`")
     return match[1]
@@ -87,24 +91,38 @@ class CallerCheck:
             if secret is None:
                 raise InvalidToken("it is HS256, and SUPABASE_JWT_SECRET is not set")
             return algorithm, secret.value()
-        if algorithm not in _KEY_TYPES:
+        if not isinstance(algorithm, str) or algorithm not in _KEY_TYPES:
             raise InvalidToken("the algorithm is not HS256, ES256 or RS256")
         if not isinstance(key_id, str):
             raise InvalidToken("it names no key")
         key = self._keys.find(key_id, upstream)
         if key is None:
             raise InvalidToken("Supabase has no such key")
-        if key.get("kty") != _KEY_TYPES[algorithm] or key.get("alg", algorithm) != algorithm:
-            raise InvalidToken("the key is for another algorithm")
+        if not _is_made_for(key, algorithm):
+            raise InvalidToken("the key is for another algorithm or use")
         return algorithm, key
 
 
+def _is_made_for(key: dict[str, Any], algorithm: str) -> bool:
+    """Whether a JWK says that it verifies signatures of this algorithm. python-jose reads none of these members."""
+    operations = key.get("key_ops", ["verify"])
+    return (
+        key.get("kty") == _KEY_TYPES[algorithm]
+        and key.get("alg", algorithm) == algorithm
+        and key.get("use", "sig") == "sig"
+        and isinstance(operations, list)
+        and "verify" in operations
+        and (algorithm != "ES256" or key.get("crv") == "P-256")
+    )
+
+
 def _header(token: str) -> dict[str, Any]:
-    if len(token) > _MAX_TOKEN or token.count(".") != 2:
+    if len(token) > _MAX_TOKEN or not _FORM.fullmatch(token):
         raise InvalidToken("it is no JWT of a sensible size")
-    first = token.split(".", 1)[0]
     try:
-        header = json.loads(base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)))
+        # All three, as python-jose skips what is no base64url, and so takes many spellings of one token.
+        first, *_ = [_decoded(segment) for segment in token.split(".")]
+        header = json.loads(first)
     except (ValueError, RecursionError) as error:
         raise InvalidToken("the header cannot be read") from error
     if not isinstance(header, dict) or "crit" in header:
@@ -112,23 +130,39 @@ def _header(token: str) -> dict[str, Any]:
     return header
 
 
+def _decoded(segment: str) -> bytes:
+    """Raises ValueError for all but the one right spelling of these bytes."""
+    data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    if base64.urlsafe_b64encode(data).rstrip(b"=") != segment.encode():
+        raise ValueError("not the shortest form")
+    return data
+
+
 def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any]:
-    from jose import jwt  # heavy, and not needed by a preflight or a health check
+    from jose import jwk, jwt  # heavy, and not needed by a preflight or a health check
 
     options = {"require_exp": True, "require_aud": True, "require_sub": True, "leeway": _CLOCK_LEEWAY}
     try:
+        # Constructed here, as python-jose reads a key that is text as JSON first, and tries every key that it finds in it.
+        key = jwk.construct(key, algorithm)
         claims = jwt.decode(token, key, algorithms=[algorithm], audience="authenticated", options=options)
     except Exception as error:
         # python-jose lets TypeError, OverflowError, RecursionError, AttributeError and JWKError through as well.
         raise InvalidToken(f"python-jose refuses it: {type(error).__name__}") from error
-    expires = claims.get("exp")
-    if isinstance(expires, bool) or not isinstance(expires, (int, float)) or not math.isfinite(expires):
-        raise InvalidToken("`exp` is no time")
+    for name in _TIMES:
+        if name in claims and not _is_time(claims[name]):
+            raise InvalidToken(f"`{name}` is no time")
     return claims
 
 
+def _is_time(value: Any) -> bool:
+    """Whether it is a finite number that a clock may show: python-jose also takes text, truth values and any size."""
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and 0 <= value < _END_OF_TIME
+
+
 def _is_uuid(text: str) -> bool:
+    """Whether it is a UUID as Supabase writes it: braces, capitals and foreign digits would make other filters of it."""
     try:
-        return str(uuid.UUID(text)) == text.lower()
+        return str(uuid.UUID(text)) == text
     except ValueError:
         return False
