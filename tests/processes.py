@@ -46,6 +46,10 @@ class FunctionProcess:
             start_new_session=True,
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait_until_ready(self) -> None:
         give_up = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < give_up:

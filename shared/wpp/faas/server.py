@@ -3,6 +3,7 @@
     FUNCTIONS_DIR/wpp_create/main.py, target `wpp_create`   →   /functions/v1/wpp-create   and   /wpp-create
 
 The short path is for gateways that strip the prefix. A folder with a `main.py` is a function: a new one needs no registration.
+One whose name begins with an underscore, or is none that Python allows, is not: `_shared` is where other things live.
 One that cannot be imported takes no other down: its name answers 500, and the log says why.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import flask
+from werkzeug.exceptions import HTTPException
 
 from wpp.config import cors_allow_origin, functions_dir
 from wpp.faas import logs
@@ -33,7 +35,7 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 def create_app(folder: Path) -> flask.Flask:
     """The WSGI application that serves the functions found in `folder` as it is now."""
     logs.set_up()
-    targets = {path.parent.name: _load(path) for path in sorted(folder.glob("*/main.py"))}
+    targets = {path.parent.name: _load(path) for path in sorted(folder.glob("*/main.py")) if _is_function(path)}
     _LOG.info("serving functions", extra={"wpp": {"functions": sorted(targets), "version": VERSION}})
     app = flask.Flask("wpp", static_folder=None)
 
@@ -44,7 +46,10 @@ def create_app(folder: Path) -> flask.Flask:
         target = targets[key]
         if target is None:
             return _error(500, "function_broken", f"The function {name} could not be loaded; the log says why")
-        result: flask.typing.ResponseReturnValue = target(flask.request)
+        try:
+            result: flask.typing.ResponseReturnValue = target(flask.request)
+        except SystemExit as error:  # it would end the worker, and with it every other call under way there
+            raise RuntimeError(f"{name} called exit") from error
         return result
 
     def health() -> flask.typing.ResponseReturnValue:
@@ -54,10 +59,15 @@ def create_app(folder: Path) -> flask.Flask:
 
     app.add_url_rule("/healthz", "health", health, methods=["GET"])
     for rule in ("/functions/v1/<name>", "/<name>"):
-        app.add_url_rule(rule, rule, call, methods=_METHODS, provide_automatic_options=False)
+        app.add_url_rule(rule, rule, call, methods=_METHODS, provide_automatic_options=False, strict_slashes=False)
     app.register_error_handler(404, lambda _: _error(404, "not_found", "There is no function at this address"))
+    app.register_error_handler(HTTPException, lambda error: _error(error.code or 500, "bad_request", error.name))
     app.register_error_handler(Exception, _unforeseen)
     return app
+
+
+def _is_function(path: Path) -> bool:
+    return path.parent.name.isidentifier() and not path.parent.name.startswith("_")
 
 
 def _load(path: Path) -> Target | None:
@@ -72,10 +82,12 @@ def _load(path: Path) -> Target | None:
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
         target: Target = getattr(module, name)
+        if not callable(target):
+            raise TypeError(f"{name} in {path.name} must be a function")
     except BaseException as error:  # noqa: BLE001 - SystemExit too: no function may take the others down
-        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        reason = f"{type(error).__name__}: {error}{where}"
-        _LOG.error("a function cannot be loaded", extra={"wpp": {"function": name, "reason": reason}})
+        sys.modules.pop(spec.name, None)
+        reason = f"{type(error).__name__}: {error}"
+        _LOG.error("a function cannot be loaded", exc_info=error, extra={"wpp": {"function": name, "reason": reason}})
         return None
     return target
 
@@ -100,5 +112,5 @@ def app_from_environment() -> flask.Flask:
     """For WSGI servers: `gunicorn 'wpp.faas.server:app_from_environment()'`. FUNCTIONS_DIR defaults to ./functions."""
     folder = functions_dir()
     if not folder.is_dir():
-        raise SystemExit(f"FUNCTIONS_DIR must be the folder with the functions; {folder} is none")
+        raise RuntimeError(f"FUNCTIONS_DIR must be the folder with the functions; {folder} is none")
     return create_app(folder)

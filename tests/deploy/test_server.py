@@ -1,0 +1,183 @@
+"""One server for all functions of a folder, over real sockets under gunicorn."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from tests.deploy.servers import Calling, reload, start_server, wait_for
+from tests.processes import ROOT, FunctionProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Caller
+    from tests.emulator.stack import Stack
+
+BROKEN = {
+    "syntax_error": "def broken(:\n",
+    "system_exit": "import sys\nsys.exit('not on this machine')\n",
+    "import_error": "import a_module_that_nobody_has\n",
+    "no_target": "def another_name(request):\n    return 'hello'\n",
+    "not_a_function": "not_a_function = 7\n",
+}
+HELLO = "def hello_world(request):\n    return {'hello': request.get_json(silent=True)}\n"
+RUDE = "import sys\n\n\ndef rude(request):\n    sys.exit(1)\n"
+
+
+@pytest.fixture(scope="module")
+def server(_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionProcess]:
+    """Both functions, and beside them a third one that works, some that cannot be loaded, and what is no function at all."""
+    folder = tmp_path_factory.mktemp("functions")
+    shutil.copytree(ROOT / "functions", folder, dirs_exist_ok=True)
+    sources = {**BROKEN, "hello_world": HELLO, "rude": RUDE, "_shared": "1 / 0\n", "with-dashes": "1 / 0\n"}
+    for name, source in sources.items():
+        (folder / name).mkdir()
+        (folder / name / "main.py").write_text(source)
+    with start_server(folder, _stack.environment()) as process:
+        yield process
+
+
+@pytest.mark.parametrize("prefix", ["/functions/v1/", "/"])
+def test_both_functions_answer_under_both_paths(server: FunctionProcess, caller: Caller, prefix: str) -> None:
+    created = caller.call_at(f"{server.url}{prefix}wpp-create")
+    provisioned = caller.call_at(f"{server.url}{prefix}wpp-provision")
+
+    assert (created.status_code, provisioned.status_code) == (200, 200)
+    assert created.json()["session"] == provisioned.json()["session"] == caller.row()["settings"]["wppAccountNumber"]
+
+
+@pytest.mark.parametrize("prefix", ["/functions/v1/", "/"])
+@pytest.mark.parametrize("name", ["wpp-create", "wpp-provision"])
+def test_get_says_name_and_version(server: FunctionProcess, prefix: str, name: str) -> None:
+    answer = requests.get(f"{server.url}{prefix}{name}", timeout=5)
+
+    assert answer.json() == {"success": True, "function": name, "version": "source"}
+
+
+def test_a_third_function_needs_no_registration(server: FunctionProcess) -> None:
+    answer = requests.post(f"{server.url}/functions/v1/hello-world", json=[1], timeout=5)
+
+    assert answer.json() == {"hello": [1]}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/functions/v1/nothing", "/nothing", "/", "/functions/v1/", "/a/b/c", "/wpp_create", "/_shared", "/with-dashes"],
+)
+def test_an_unknown_name_is_404_in_the_functions_own_shape(server: FunctionProcess, path: str) -> None:
+    answer = requests.post(server.url + path, timeout=5)
+
+    body = answer.json()
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert (body["success"], body["code"]) == (False, "not_found")
+    assert body["error"]
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN))
+def test_a_function_that_fails_to_import_answers_500_and_the_log_says_why(server: FunctionProcess, name: str) -> None:
+    answer = requests.post(f"{server.url}/functions/v1/{name.replace('_', '-')}", timeout=5)
+
+    assert answer.status_code == 500
+    assert (answer.json()["success"], answer.json()["code"]) == (False, "function_broken")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    lines = [
+        line for line in server.output().splitlines() if "cannot be loaded" in line and f'"function": "{name}"' in line
+    ]
+    assert lines
+    reasons = {
+        "syntax_error": "SyntaxError",
+        "system_exit": "not on this machine",
+        "import_error": "a_module_that_nobody_has",
+        "no_target": "no attribute 'no_target'",
+        "not_a_function": "must be a function",
+    }
+    assert reasons[name] in lines[0]
+
+
+def test_a_function_that_exits_takes_no_other_call_down(server: FunctionProcess) -> None:
+    with Calling(f"{server.url}/wpp-create") as calling:
+        answers = [requests.post(f"{server.url}/rude", timeout=5) for _ in range(5)]
+        time.sleep(0.5)
+
+    assert {answer.status_code for answer in answers} == {500}
+    assert answers[0].json()["code"] == "internal_error"
+    assert calling.failures == []
+    assert len(calling.versions) > 20
+
+
+def test_a_method_that_nobody_serves_is_405_in_the_functions_own_shape(server: FunctionProcess) -> None:
+    answer = requests.request("PROPFIND", f"{server.url}/functions/v1/wpp-create", timeout=5)
+
+    assert (answer.status_code, answer.json()["code"]) == (405, "bad_request")
+
+
+def test_a_preflight_is_answered_for_every_name(server: FunctionProcess) -> None:
+    for name in ("wpp-create", "nothing", "syntax-error"):
+        answer = requests.options(f"{server.url}/functions/v1/{name}", timeout=5)
+
+        assert answer.status_code == 204
+        assert "authorization" in answer.headers["Access-Control-Allow-Headers"]
+
+
+def test_health_names_what_is_served_and_what_is_broken(server: FunctionProcess, tmp_path: Path) -> None:
+    ailing = requests.get(server.url + "/healthz", timeout=5)
+    with start_server(ROOT / "functions") as sound:
+        healthy = requests.get(sound.url + "/healthz", timeout=5)
+
+    assert ailing.status_code == 503
+    assert ailing.json()["broken"] == sorted(BROKEN)
+    assert healthy.status_code == 200
+    expected = {"success": True, "functions": ["wpp_create", "wpp_provision"], "broken": [], "version": "source"}
+    assert healthy.json() == expected
+
+
+def test_a_reload_serves_a_new_function_and_fails_no_request(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "functions", tmp_path, dirs_exist_ok=True)
+    slow = "import time\n\n\ndef slow(request):\n    time.sleep(2)\n    return 'done'\n"
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow/main.py").write_text(slow)
+    answers: list[requests.Response] = []
+    with start_server(tmp_path) as server, Calling(server.url + "/wpp-create") as calling:
+        begun_before = threading.Thread(target=lambda: answers.append(requests.get(server.url + "/slow", timeout=30)))
+        begun_before.start()
+        time.sleep(0.5)
+        (tmp_path / "hello_world").mkdir()
+        (tmp_path / "hello_world/main.py").write_text(HELLO)
+        assert requests.get(server.url + "/hello-world", timeout=5).status_code == 404
+        reload(server)
+        wait_for(lambda: requests.get(server.url + "/hello-world", timeout=5).status_code == 200)
+        begun_before.join()
+        time.sleep(0.5)
+
+    assert calling.failures == []
+    assert len(calling.versions) > 100
+    assert [answer.text for answer in answers] == ["done"]
+
+
+def test_a_request_that_never_ends_is_ended_and_harms_no_other(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "functions", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "endless").mkdir()
+    (tmp_path / "endless/main.py").write_text("import time\n\n\ndef endless(request):\n    time.sleep(1000)\n")
+    with (
+        start_server(tmp_path, {"REQUEST_LIMIT_SECONDS": "1"}) as server,
+        Calling(server.url + "/wpp-create") as calling,
+    ):
+        start = time.monotonic()
+        with pytest.raises(requests.ConnectionError):
+            requests.get(server.url + "/endless", timeout=30)
+        lasted = time.monotonic() - start
+        time.sleep(1.5)  # the worker that comes instead
+        log = server.output()
+
+    assert 1 < lasted < 8
+    assert "is not done after 1 seconds" in log
+    assert calling.failures == []
