@@ -1,8 +1,10 @@
 # `make` alone lists the targets. The first `run` or `test` makes .venv from the locks by itself.
 PYTHON ?= python3
 BIN := .venv/bin
+SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
 .PHONY: help run demo bench soak check-platform test check unit format lock audit clean
+.PHONY: build-gcp deploy-gcp
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +49,12 @@ lock:  ## resolve the dependencies anew
 # python-ecdsa's advisory is accepted: SECURITY.md says why, and a test keeps it off our path.
 audit:  ## ask the advisory databases about every locked package
 	uvx pip-audit@2.10.1 --strict --disable-pip --require-hashes --ignore-vuln GHSA-wj6h-64fc-37mp -r requirements.lock
+
+build-gcp: .venv/.run  ## dist/gcf/<function>/ as Cloud Functions takes it
+	@$(SHIP) deploy.gcf build
+
+deploy-gcp: .venv/.run  ## gcloud functions deploy: PROJECT= REGION= SUPABASE_URL= [SECRETS=] [DRY_RUN=1]
+	@$(SHIP) deploy.gcf deploy
 
 clean:  ## remove what was built and installed
 	rm -rf .venv dist .local

@@ -30,7 +30,16 @@ def free_port() -> int:
 class FunctionProcess:
     """A server process on a port of its own; its output is kept for tests that look into the log."""
 
-    def __init__(self, arguments: Sequence[str], env: Mapping[str, str], port: int, *, show: bool = False) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        port: int,
+        *,
+        show: bool = False,
+        python: Path | str = sys.executable,
+        cwd: Path = ROOT,
+    ) -> None:
         """With `show` the output goes to the terminal instead."""
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -38,8 +47,8 @@ class FunctionProcess:
         # Nothing of the developer's own environment reaches the functions: the tests say all of it.
         clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=ROOT,
+            [str(python), *arguments],
+            cwd=cwd,
             env={**clean, **env, "PYTHONUNBUFFERED": "1"},
             stdout=None if show else self._output,
             stderr=None if show else subprocess.STDOUT,

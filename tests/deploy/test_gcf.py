@@ -1,0 +1,142 @@
+"""Cloud Functions: the folders that are uploaded run on their own, and gcloud is called as it should be."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from deploy import bundle, gcf
+from tests.deploy.environments import empty_environment
+from tests.processes import ROOT, FunctionProcess, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Caller
+    from tests.emulator.stack import Stack
+
+SETTINGS = {"PROJECT": "a-project", "REGION": "europe-west1", "SUPABASE_URL": "https://api.example.org"}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gcf, "_FOLDER", tmp_path_factory.mktemp("gcf"))
+        yield {folder.name: folder for folder in gcf.build()}
+
+
+def test_each_folder_holds_a_function_the_shared_package_and_its_requirements(folders: dict[str, Path]) -> None:
+    assert sorted(folders) == ["wpp_create", "wpp_provision"]
+    for folder in folders.values():
+        assert sorted(path.name for path in folder.iterdir()) == ["main.py", "requirements.txt", "wpp"]
+        assert not list(folder.rglob("__pycache__"))
+
+
+def test_the_requirements_are_pinned_with_hashes_and_only_what_is_used(folders: dict[str, Path]) -> None:
+    text = (folders["wpp_create"] / "requirements.txt").read_text()
+    names = re.findall(r"^([a-z0-9-]+)==\d[^\n]* \\\n    --hash=sha256:", text, re.MULTILINE)
+
+    assert len(names) == text.count("==")
+    assert {"functions-framework", "requests", "python-jose", "cryptography"} <= set(names)
+    assert not {"boto3", "botocore", "segno", "setuptools", "pytest"} & set(names)
+
+
+def test_what_is_uploaded_serves_end_to_end_with_nothing_else_installed(
+    folders: dict[str, Path], stack: Stack, caller: Caller, tmp_path: Path
+) -> None:
+    python = empty_environment(tmp_path / "venv", folders["wpp_create"] / "requirements.txt")
+    servers = {name: _functions_framework(python, name, folder, stack) for name, folder in folders.items()}
+    try:
+        for server in servers.values():
+            server.wait_until_ready()
+        version = requests.get(servers["wpp_create"].url, timeout=10).json()["version"]
+        created = caller.call_at(servers["wpp_create"].url)
+        provisioned = caller.call_at(servers["wpp_provision"].url)
+    finally:
+        for server in servers.values():
+            server.stop()
+
+    assert version == bundle.version()
+    assert (created.status_code, provisioned.status_code) == (200, 200)
+    assert provisioned.json()["session"] == created.json()["session"] == caller.row()["settings"]["wppAccountNumber"]
+    assert provisioned.json()["qrcode"].startswith("2@")
+
+
+def _functions_framework(python: Path, name: str, folder: Path, stack: Stack) -> FunctionProcess:
+    """From the folder itself, as Google's buildpack starts it."""
+    port = free_port()
+    arguments = ["-m", "functions_framework", "--target", name, "--host", "127.0.0.1", "--port", str(port)]
+    return FunctionProcess(arguments, stack.environment(), port, python=python, cwd=folder)
+
+
+def test_gcloud_is_called_with_the_entry_point_the_settings_and_the_secrets() -> None:
+    env = {
+        **SETTINGS,
+        "WPP_BASE_URL": "https://wpp.example.org/a,b",
+        "SECRETS": "WPP_SECRET=one:3 SUPABASE_ANON_KEY=two:1",
+    }
+
+    command = gcf.deploy_command(gcf._FOLDER / "wpp_create", env)
+
+    assert command[:5] == ["gcloud", "functions", "deploy", "wpp-create", "--gen2"]
+    assert _value(command, "--entry-point") == "wpp_create"
+    assert _value(command, "--source") == str(gcf._FOLDER / "wpp_create")
+    assert _value(command, "--set-secrets") == "WPP_SECRET=one:3,SUPABASE_ANON_KEY=two:1"
+    variables = _value(command, "--set-env-vars").removeprefix("^|^").split("|")
+    assert "SUPABASE_URL=https://api.example.org" in variables
+    assert "WPP_BASE_URL=https://wpp.example.org/a,b" in variables
+
+
+def _value(command: list[str], option: str) -> str:
+    return command[command.index(option) + 1]
+
+
+def test_secrets_never_become_settings() -> None:
+    env = {
+        **SETTINGS,
+        "WPP_SECRET": "top-secret",
+        "SUPABASE_SERVICE_ROLE_KEY": "top-secret",
+        "SUPABASE_JWT_SECRET": "top-secret",
+    }
+
+    assert "top-secret" not in " ".join(gcf.deploy_command(gcf._FOLDER / "wpp_create", env))
+
+
+def test_what_is_missing_is_named_at_once() -> None:
+    with pytest.raises(SystemExit, match="PROJECT, REGION, SUPABASE_URL"):
+        gcf.deploy_command(gcf._FOLDER / "wpp_create", {})
+
+
+@pytest.mark.parametrize(("outcome", "calls"), [(0, 2), (3, 1)])
+def test_make_deploy_gcp_deploys_each_function_and_stops_at_a_failure(tmp_path: Path, outcome: int, calls: int) -> None:
+    log = tmp_path / "calls"
+    stub = tmp_path / "gcloud"
+    stub.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexit {outcome}\n')
+    stub.chmod(0o755)
+
+    deployed = _deploy(PATH=f"{tmp_path}:{os.environ['PATH']}")
+
+    assert deployed.returncode == min(outcome, 1)
+    lines = log.read_text().splitlines()
+    assert [line.split()[2] for line in lines] == ["wpp-create", "wpp-provision"][:calls]
+
+
+def test_a_dry_run_prints_the_calls_and_makes_none(tmp_path: Path) -> None:
+    deployed = _deploy(DRY_RUN="1", PATH=str(tmp_path) + ":/usr/bin:/bin")
+
+    lines = deployed.stdout.splitlines()
+    assert deployed.returncode == 0
+    assert [line.split()[3] for line in lines] == ["wpp-create", "wpp-provision"]
+
+
+def _deploy(**env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deploy.gcf", "deploy"]
+    environ = {**os.environ, **SETTINGS, "PYTHONPATH": str(ROOT / "shared"), **env}
+    return subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
