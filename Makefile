@@ -4,7 +4,7 @@ BIN := .venv/bin
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
 .PHONY: help run demo bench soak check-platform test check unit format lock audit clean
-.PHONY: build-gcp deploy-gcp
+.PHONY: build-gcp deploy-gcp deploy-selfhosted smoke
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ build-gcp: .venv/.run  ## dist/gcf/<function>/ as Cloud Functions takes it
 
 deploy-gcp: .venv/.run  ## gcloud functions deploy: PROJECT= REGION= SUPABASE_URL= [SECRETS=] [DRY_RUN=1]
 	@$(SHIP) deploy.gcf deploy
+
+smoke: .venv/.run  ## is what was deployed all right? URL=https://…/functions/v1 [SMOKE_TOKEN=]
+	@$(SHIP) deploy.smoke $(URL)
 
 clean:  ## remove what was built and installed
 	rm -rf .venv dist .local

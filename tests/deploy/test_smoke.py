@@ -1,0 +1,181 @@
+"""`make smoke`: it passes where all is well, and says what is wrong where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.deploy.servers import start_server
+from tests.processes import ROOT, FunctionProcess, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Caller
+    from tests.emulator.stack import Stack
+
+
+@pytest.fixture(scope="module")
+def server(_stack: Stack) -> Iterator[FunctionProcess]:
+    with start_server(ROOT / "functions", _stack.environment()) as process:
+        yield process
+
+
+def smoke(url: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deploy.smoke", *([url] if url else [])]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "shared"), **env}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
+
+
+def lines(smoked: subprocess.CompletedProcess[str], check: str) -> list[str]:
+    return [line for line in smoked.stdout.splitlines() if f" {check} " in line]
+
+
+def test_all_is_well(server: FunctionProcess) -> None:
+    smoked = smoke(server.url + "/functions/v1")
+
+    assert smoked.returncode == 0
+    assert smoked.stdout.count(" ok ") == 6
+    assert "6 of 6 checks passed" in smoked.stdout
+    assert all("version source" in line for line in lines(smoked, "health"))
+    assert all("401 missing_authorization" in line for line in lines(smoked, "no token"))
+
+
+def test_with_a_token_it_makes_a_full_call_and_prints_no_credential(server: FunctionProcess, caller: Caller) -> None:
+    smoked = smoke(server.url, SMOKE_TOKEN=caller.token)
+
+    assert smoked.returncode == 0
+    assert "8 of 8 checks passed" in smoked.stdout
+    assert "status starting" in smoked.stdout
+    assert "status qr_issued" in smoked.stdout
+    settings = caller.row()["settings"]
+    for secret in (caller.token, settings["wppApiKey"], "2@"):
+        assert secret not in smoked.stdout + smoked.stderr
+
+
+def test_a_token_that_is_not_accepted_fails(server: FunctionProcess) -> None:
+    smoked = smoke(server.url, SMOKE_TOKEN="not.a.token")
+
+    assert smoked.returncode == 1
+    assert all("401 instead of 200" in line for line in lines(smoked, "full call"))
+
+
+def test_another_version_than_expected_fails(server: FunctionProcess) -> None:
+    smoked = smoke(server.url, EXPECT_VERSION="v2")
+
+    assert smoked.returncode == 1
+    assert "version source answers, not v2" in smoked.stdout
+
+
+def test_functions_that_are_not_configured_fail() -> None:
+    with start_server(ROOT / "functions") as unconfigured:
+        smoked = smoke(unconfigured.url)
+
+    assert smoked.returncode == 1
+    assert all("500 instead of 401: Not configured" in line for line in lines(smoked, "no token"))
+    assert all(" ok " in line for line in lines(smoked, "health"))
+
+
+def test_a_function_that_cannot_be_loaded_fails_and_the_other_is_still_checked(tmp_path: Path, stack: Stack) -> None:
+    shutil.copytree(ROOT / "functions", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "wpp_create/main.py").write_text("1 / 0\n")
+    with start_server(tmp_path, stack.environment()) as half:
+        smoked = smoke(half.url)
+
+    assert smoked.returncode == 1
+    assert "4 of 6 checks passed" in smoked.stdout
+
+
+def test_nobody_at_the_address_fails() -> None:
+    smoked = smoke(f"http://127.0.0.1:{free_port()}")
+
+    assert smoked.returncode == 1
+    assert smoked.stdout.count("no answer") == 6
+
+
+@pytest.mark.parametrize("url", ["", "ftp://example.org", "file:///etc/passwd", "api.example.org"])
+def test_an_address_that_is_none_is_explained(url: str) -> None:
+    smoked = smoke(url)
+
+    assert smoked.returncode == 2
+    assert "make smoke URL=" in smoked.stderr
+
+
+class Gateway:
+    """A gateway that answers all by itself: each method with a status, headers and a body."""
+
+    def __init__(self, answers: dict[str, tuple[int, list[tuple[str, str]], str]]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                status, headers, body = answers[self.command]
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            do_GET = do_POST = do_OPTIONS = answer  # noqa: N815 - names of the base class
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+JSON = ("Content-Type", "application/json")
+ORIGIN = ("Access-Control-Allow-Origin", "*")
+ALLOWED = ("Access-Control-Allow-Headers", "authorization, x-client-info, apikey, content-type")
+GOOD = {
+    "GET": (200, [JSON, ORIGIN], '{"function": "wpp-create"}'),
+    "OPTIONS": (204, [ORIGIN, ALLOWED], ""),
+    "POST": (401, [JSON, ORIGIN], '{"code": "missing_authorization"}'),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"OPTIONS": (204, [ORIGIN, ORIGIN, ALLOWED], "")}, "two Access-Control-Allow-Origin"),
+        ({"POST": (401, [JSON], "{}")}, "no Access-Control-Allow-Origin"),
+        ({"OPTIONS": (204, [ORIGIN, ("Access-Control-Allow-Headers", "*")], "")}, "does not allow authorization"),
+        ({"OPTIONS": (204, [ORIGIN, (ALLOWED[0], "authorization, apikey")], "")}, "does not allow content-type"),
+        ({"OPTIONS": (405, [ORIGIN, ALLOWED], "")}, "405 instead of 204"),
+        ({"GET": (200, [JSON], '{"function": "hello"}')}, "another function answers: 'hello'"),
+        ({"GET": (200, [("Content-Type", "text/html")], "<html>")}, "200 with a body that is no JSON object"),
+        ({"GET": (302, [("Location", "http://127.0.0.1:9/")], "")}, "302 instead of 200"),
+        ({"POST": (200, [JSON, ORIGIN], "{}")}, "200 instead of 401"),
+    ],
+)
+def test_what_a_gateway_gets_wrong_is_named(
+    change: dict[str, tuple[int, list[tuple[str, str]], str]], said: str | None
+) -> None:
+    gateway = Gateway({**GOOD, **change})
+    try:
+        smoked = smoke(gateway.url)
+    finally:
+        gateway.close()
+
+    ours = [line for line in smoked.stdout.splitlines() if line.startswith("wpp-create")]
+    failed = [line for line in ours if "FAILED" in line]
+    if said is None:
+        assert failed == []
+    else:
+        assert len(failed) == 1
+        assert said in failed[0]
