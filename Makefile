@@ -56,6 +56,9 @@ build-gcp: .venv/.run  ## dist/gcf/<function>/ as Cloud Functions takes it
 deploy-gcp: .venv/.run  ## gcloud functions deploy: PROJECT= REGION= SUPABASE_URL= [SECRETS=] [DRY_RUN=1]
 	@$(SHIP) deploy.gcf deploy
 
+deploy-selfhosted: .venv/.run  ## rsync to a server, try, switch, compare, or put back: HOST=user@server DEST=/srv/wpp-functions
+	@$(SHIP) deploy.own_server deploy
+
 smoke: .venv/.run  ## is what was deployed all right? URL=https://…/functions/v1 [SMOKE_TOKEN=]
 	@$(SHIP) deploy.smoke $(URL)
 

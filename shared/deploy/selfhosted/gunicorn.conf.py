@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -40,6 +41,12 @@ control_socket_disable = True
 _REQUEST_LIMIT = float(os.environ.get("REQUEST_LIMIT_SECONDS", "").strip() or 60)
 _LINGER = 3.0  # seconds in which a stopping worker still answers on connections that were kept open
 _started: dict[int, float] = {}
+
+
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001
+    """Ties the worker to the release that `current` points at now, whatever it imports later."""
+    sys.path[:] = [os.path.realpath(path) for path in sys.path]
+    sys.path_importer_cache.clear()
 
 
 def pre_request(worker: Any, request: Any) -> None:  # noqa: ARG001

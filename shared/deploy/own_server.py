@@ -1,0 +1,176 @@
+"""A server of one's own: what goes there, and how it is put there without losing a request.
+
+    python -m deploy.own_server deploy      HOST=user@server DEST=/srv/wpp-functions; no HOST means this machine
+
+    DEST/releases/20261123T101500-v1.2/     functions/, shared/wpp/, packages/ (what they need), gunicorn.conf.py, …
+    DEST/current → releases/…               what serves
+    DEST/previous → releases/…              what served before
+
+The new release is tried out beside the old one first; then `current` is switched, the service reloaded, and the version that
+answers compared with the one sent. If anything of this fails, the old release is back and answers as before.
+
+SERVICE says what runs the functions there: `docker` (with SUPABASE_DIR, where Supabase's docker-compose.yml is), `systemd`
+or `process` (a plain gunicorn). RESTART, SERVER_PYTHON and HEALTH_URL replace what follows from it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy import bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FOLDER = bundle.DIST / "selfhosted"
+_PARTS = Path(__file__).parent / "selfhosted"
+_SHIPPED = ["gunicorn.conf.py", "trial.py", "reload.sh"]
+# functions-framework is not among them: wpp.faas.server takes its place.
+_ROOTS = ["flask", "gunicorn", "requests", "python-jose"]
+_COMPOSE = "cd {supabase} && docker compose"
+
+
+@dataclass(frozen=True)
+class Target:
+    host: str
+    """`user@server`; empty for this machine."""
+    dest: str
+    python: str
+    """The command, for a shell on the server, that runs the Python that serves there."""
+    restart: str
+    url: str
+    patience: int
+    """Seconds for which the new version is waited for."""
+
+    def server(self, *arguments: str, quiet: bool = False) -> str:
+        """Runs server.sh there; what it prints. Raises SystemExit where it fails, having said why."""
+        script = ["env", f"PYTHON={self.python}", f"RESTART={self.restart}", "sh", "-s", "--", *arguments]
+        command = ["ssh", self.host, shlex.join(script)] if self.host else script
+        source = (_PARTS / "server.sh").read_text(encoding="utf-8")
+        done = subprocess.run(command, input=source, stdout=subprocess.PIPE, text=True, check=False)
+        if not quiet:
+            print(done.stdout, end="", flush=True)
+        if done.returncode:
+            raise SystemExit(1)
+        return done.stdout.strip()
+
+    def run(self, command: str) -> None:
+        """A shell command there. Raises SystemExit where it fails."""
+        words = ["ssh", self.host, command] if self.host else ["sh", "-c", command]
+        if subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode:
+            raise SystemExit("NOT DEPLOYED; nothing was switched, and what served before still does")
+
+
+def target_from(env: Mapping[str, str]) -> Target:
+    """Raises SystemExit that says what is missing or wrong."""
+    given = {name: value.strip() for name, value in env.items()}
+    host, dest = given.get("HOST", ""), given.get("DEST", "").rstrip("/") or given.get("DEST", "")
+    service, supabase = given.get("SERVICE", "") or "docker", given.get("SUPABASE_DIR", "")
+    problems = []
+    if not re.fullmatch(r"[A-Za-z0-9._/-]+", dest):
+        problems.append("DEST must be the folder on the server, for example DEST=/srv/wpp-functions")
+    if host and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._@-]*", host):
+        problems.append("HOST must be like user@server; a port goes into ~/.ssh/config")
+    compose = _COMPOSE.format(supabase=shlex.quote(supabase))
+    known = {
+        "docker": (
+            f"{compose} run --rm -T --no-deps wpp-functions python",
+            f"{compose} up -d wpp-functions && docker compose kill -s HUP wpp-functions",
+        ),
+        "systemd": ("python3", "sudo systemctl reload-or-restart wpp-functions"),
+        "process": ("python3", f"sh {dest}/current/reload.sh"),
+    }
+    if service not in known:
+        problems.append(f"SERVICE must be one of {', '.join(known)}")
+    if service == "docker" and not supabase:
+        problems.append("SUPABASE_DIR must be the folder on the server with Supabase's docker-compose.yml")
+    if problems:
+        raise SystemExit("\n".join(problems))
+    python, restart = known[service]
+    return Target(
+        host,
+        dest,
+        given.get("SERVER_PYTHON", "") or python,
+        given.get("RESTART", "") or restart,
+        given.get("HEALTH_URL", "") or "http://127.0.0.1:9100/healthz",
+        int(given.get("WAIT", "") or 60),
+    )
+
+
+def build(python_version: str, machine: str, folder: Path = _FOLDER) -> Path:
+    """The release for a server with this Python ("3.13") and processor ("x86_64"), packages included."""
+    bundle.empty_folder(folder)
+    for name in bundle.function_names():
+        bundle.copy_function(name, folder / "functions" / name)
+    bundle.copy_package(folder / "shared")
+    for name in _SHIPPED:
+        shutil.copy(_PARTS / name, folder)
+    (folder / "VERSION").write_text(bundle.version() + "\n", encoding="utf-8")
+    pinned = folder / "requirements.txt"
+    pinned.write_text(bundle.requirements(_ROOTS), encoding="utf-8")
+    platforms = [f"--platform={name}_{machine}" for name in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"),
+            *("--require-hashes", "--only-binary=:all:", "--implementation=cp", f"--python-version={python_version}"),
+            *platforms,
+            *(f"--target={folder / 'packages'}", "-r", str(pinned)),
+        ],
+        check=True,
+    )
+    shutil.rmtree(folder / "packages/bin", ignore_errors=True)
+    # The same file has the same time in every release, so rsync sends and stores again only what has changed.
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+    return folder
+
+
+def deploy(target: Target) -> None:
+    *version, machine = target.server("check", target.dest, quiet=True).splitlines()[-1].split()
+    folder = build(".".join(version), machine)
+    name = (folder / "VERSION").read_text(encoding="utf-8").strip()
+    release = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{name}"
+    print(f"{name} for Python {'.'.join(version)} on {machine}, to {target.host or 'this machine'}:{target.dest}")
+
+    _send(folder, target, release)
+    target.run(f"{target.python} {target.dest}/releases/{release}/trial.py")
+    target.server("activate", target.dest, release, name, target.url, str(target.patience))
+
+
+def _send(folder: Path, target: Target, release: str) -> None:
+    """Into a folder of its own, so that --delete can reach nothing else. What is unchanged is linked to the release before."""
+    serving = target.server("latest", target.dest, quiet=True)
+    link = [f"--link-dest=../{serving}"] if serving else []
+    there = f"{target.host}:{target.dest}" if target.host else target.dest
+    rsync = [
+        "rsync",
+        "-rlptz",
+        "--checksum",
+        "--delete",
+        "--chmod=D755,F644",
+        *link,
+        f"{folder}/",
+        f"{there}/releases/{release}/",
+    ]
+    if subprocess.run(rsync, check=False).returncode:
+        raise SystemExit("NOT DEPLOYED: rsync failed; what served before still does")
+
+
+def main() -> None:
+    if sys.argv[1:] != ["deploy"]:
+        raise SystemExit("usage: python -m deploy.own_server deploy")
+    deploy(target_from(os.environ))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+# The part of `make deploy-selfhosted` that runs on the server: sh -s -- COMMAND DEST … < server.sh
+#
+#   check DEST                                      refuse what is not ours, make the folder, say which Python serves there
+#   latest DEST                                     name the release that serves now, if there is one
+#   activate DEST RELEASE VERSION URL SECONDS RESTART
+#                                                   switch, restart, wait for VERSION to answer, else put the old one back
+#
+# DEST/current is a symbolic link into DEST/releases: it is replaced in one step, and pointing it back is the way back.
+# PYTHON is the command that runs Python there, RESTART the one that restarts the service; both are given to `sh -c`.
+set -u
+# Whoever started this may hang up: what is begun is brought to its end all the same.
+trap '' HUP PIPE
+
+say() { echo "$*" || true; }
+fail() { echo "$*" >&2 || true; exit 1; }
+
+fetch() {
+    if command -v curl >/dev/null; then
+        curl -fsS --max-time 5 "$1" 2>/dev/null
+    else
+        wget -q -T 5 -O - "$1" 2>/dev/null
+    fi
+}
+
+check() {
+    case $dest in
+        / | /*/../* | /*/.. | /../*) fail "DEST=$dest: not a folder for functions" ;;
+        /*) ;;
+        *) fail "DEST=$dest: must be a whole path, from / on" ;;
+    esac
+    [ ! -e "$dest" ] || [ -d "$dest" ] || fail "DEST=$dest: is no folder"
+    if [ -d "$dest" ] && [ ! -e "$marker" ] && [ -n "$(ls -A "$dest")" ]; then
+        fail "DEST=$dest: has files of others in it (no $marker); give a folder that is new or empty"
+    fi
+    command -v rsync >/dev/null || fail "rsync is missing on the server: apt-get install rsync"
+    command -v curl >/dev/null || command -v wget >/dev/null || fail "curl is missing on the server: apt-get install curl"
+    mkdir -p "$dest/releases" && touch "$marker" && chmod 755 "$dest" "$dest/releases" ||
+        fail "DEST=$dest: cannot be written to by $(id -un); sudo install -d -o $(id -un) $dest"
+    sh -c "$PYTHON \"\$@\"" sh -c 'import platform; print(*platform.python_version_tuple()[:2], platform.machine())' </dev/null ||
+        fail "Python cannot be run there: $PYTHON"
+}
+
+point_at() {  # in one step: there is no moment without `current`
+    ln -sfn "releases/$1" "$dest/current.new" && mv -T "$dest/current.new" "$dest/current"
+}
+
+restart() { sh -c "$RESTART" </dev/null; }
+
+# Both old and new workers may answer for a while, so one right answer proves nothing.
+answers() {
+    give_up=$(($(date +%s) + seconds))
+    in_a_row=0
+    seen="nothing"
+    while [ "$(date +%s)" -lt "$give_up" ]; do
+        seen=$(fetch "$url") || seen="nothing healthy"
+        case $seen in
+            *'"success":true'*"\"version\":\"$1\""*) in_a_row=$((in_a_row + 1)) ;;
+            *) in_a_row=0 ;;
+        esac
+        [ "$in_a_row" -lt 10 ] || return 0
+        sleep 0.1
+    done
+    say "$url: expected version $1, but this answers: $(printf %.200s "$seen")"
+    return 1
+}
+
+put_back() {
+    if [ -z "$old" ]; then
+        rm -f "$dest/current"
+        fail "NOT DEPLOYED: $1. There is no earlier release to put back"
+    fi
+    say "$1: putting $old back"
+    point_at "$old" || fail "NOT DEPLOYED, and $dest/current could not be pointed back at releases/$old: do it by hand"
+    restart && answers "$(cat "$dest/releases/$old/VERSION")" ||
+        fail "NOT DEPLOYED. $old is back in $dest/current, but does not answer: restart the service by hand"
+    fail "NOT DEPLOYED: $1. $old answers as before"
+}
+
+activate() {
+    release=$1 version=$2 url=$3 seconds=$4
+    mkdir "$dest/.lock" 2>/dev/null || fail "another deployment is under way; if none is: rmdir $dest/.lock"
+    trap 'rmdir "$dest/.lock"' EXIT
+    trap 'put_back "interrupted"' INT TERM
+    old=$(serving)
+    point_at "$release" || fail "$dest/current cannot be replaced"
+    restart || put_back "the restart command failed"
+    answers "$version" || put_back "the new version does not answer"
+    trap '' INT TERM
+    [ -z "$old" ] || ln -sfn "releases/$old" "$dest/previous"
+    pin() { grep '^gunicorn==' "$dest/releases/$1/requirements.txt"; }
+    if [ -n "$old" ] && [ "$(pin "$old")" != "$(pin "$release")" ]; then
+        say "note: gunicorn itself is new in this release; a reload keeps the old one until the service is restarted"
+    fi
+    for folder in "$dest"/releases/*; do
+        case ${folder##*/} in "$release" | "$old") ;; *) rm -rf "$folder" ;; esac
+    done
+    say "version $version answers at $url"
+}
+
+serving() {
+    if [ -L "$dest/current" ]; then basename "$(readlink "$dest/current")"; fi
+}
+
+command=$1 dest=$2
+marker=$dest/.wpp-functions
+shift 2
+case $command in
+    check) check ;;
+    latest) serving ;;
+    activate) activate "$@" ;;
+    *) fail "unknown command $command" ;;
+esac
