@@ -41,6 +41,5 @@ def wpp_create(request: flask.Request) -> tuple[bytes, int, dict[str, str]]:
     return functions_framework.serve(FUNCTION, request)
 
 
-def handler(event: dict[str, Any], context: aws_lambda.Context) -> dict[str, Any]:
-    """The handler for AWS Lambda."""
-    return aws_lambda.serve(FUNCTION, event, context)
+handler = aws_lambda.handler(FUNCTION)
+"""The handler for AWS Lambda."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from wpp.aws_secret import AwsSecrets
 from wpp.errors import NotConfigured
 from wpp.secret import PlainSecret, Secret
 
@@ -36,6 +37,11 @@ class Settings:
     qr_wait_seconds: float
     deadline_seconds: float
 
+    @property
+    def secrets(self) -> list[Secret]:
+        known = [self.supabase_service_role_key, self.supabase_anon_key, self.supabase_jwt_secret, self.wpp_secret]
+        return [secret for secret in known if secret is not None]
+
 
 def settings_from(env: Mapping[str, str] = os.environ) -> Settings:
     """Reads all settings. Raises NotConfigured with everything that is missing or wrong in one message."""
@@ -59,6 +65,11 @@ def settings_from(env: Mapping[str, str] = os.environ) -> Settings:
     return settings
 
 
+def is_lambda(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether AWS Lambda's runtime has started this process."""
+    return "AWS_LAMBDA_RUNTIME_API" in env
+
+
 def cors_allow_origin(env: Mapping[str, str] = os.environ) -> str:
     """Apart from the rest, as errors about missing settings need CORS headers too."""
     return env.get("CORS_ALLOW_ORIGIN", "").strip() or "*"
@@ -78,6 +89,7 @@ class _Reader:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
         self.problems: list[str] = []
+        self._aws = AwsSecrets()
 
     def text(self, name: str) -> str:
         return self._env.get(name, "").strip()
@@ -88,6 +100,11 @@ class _Reader:
             if required:
                 self.problems.append(f"{name} is missing")
             return None
+        if value.startswith("arn:"):
+            stored = self._aws.secret(name, value, least=least)
+            if stored is None:
+                self.problems.append(f"{name} must be the ARN of a Secrets Manager secret or an SSM parameter")
+            return stored
         if len(value) < least:
             self.problems.append(f"{name} is shorter than {least} characters")
         if not value.isascii() or not value.isprintable():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wpp.clock import Clock, Deadline
+from wpp.errors import WppError
 from wpp.http.transport import Transport
 from wpp.http.upstream import Trace, Upstream
 from wpp.platform.memory import ClientMemory
@@ -71,7 +73,8 @@ class Runtime:
         self.clock = clock or Clock()
         self.transport = Transport()
         self.memory = ClientMemory()
-        self.caller_check = CallerCheck(settings, SigningKeys(settings.supabase_url, self.clock))
+        self.signing_keys = SigningKeys(settings.supabase_url, self.clock)
+        self.caller_check = CallerCheck(settings, self.signing_keys)
 
     def begin(
         self, function: str, request_id: str, seconds_left: float | None = None, trace: Trace | None = None
@@ -87,6 +90,22 @@ class Runtime:
         deadline = Deadline(seconds - trace.elapsed(), self.clock)
         upstream = Upstream(self.transport, deadline, self.clock, trace=trace)
         return Invocation(self, upstream, Rows(self.settings, upstream), function, request_id)
+
+    def prepare(self) -> None:
+        """Has the secrets at hand before a call needs them, all fetched at the same time, and the code. Never raises."""
+        under_way = [self.transport.threads.submit(secret.value) for secret in self.settings.secrets]
+        self.caller_check.prepare()
+        for looked in under_way:
+            with suppress(WppError):  # the call that needs it says so
+                looked.result()
+
+    def forget(self) -> None:
+        """Drops what may be out of date when the process goes on after a long sleep: connections, keys, tokens, secrets."""
+        self.transport.disconnect()
+        self.memory.clear()
+        self.signing_keys.forget()
+        for secret in self.settings.secrets:
+            secret.forget()
 
     def close(self) -> None:
         self.transport.close()

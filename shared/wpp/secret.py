@@ -12,8 +12,12 @@ class Secret(Protocol):
         """The value as it is now. Raises WppError where it cannot be had."""
         ...
 
-    def renew(self) -> bool:
-        """After a refusal: whether there may now be another value than the refused one."""
+    def renewed(self, refused: str) -> bool:
+        """After a refusal of the value `refused`: whether there is another one by now. Never raises."""
+        ...
+
+    def forget(self) -> None:
+        """Has a value that is kept fetched anew when it is needed next."""
         ...
 
 
@@ -27,8 +31,11 @@ class PlainSecret:
     def value(self) -> str:
         return self._value
 
-    def renew(self) -> bool:
+    def renewed(self, refused: str) -> bool:  # noqa: ARG002
         return False
+
+    def forget(self) -> None:
+        """It stands in the environment: there is nothing to fetch."""
 
     def __repr__(self) -> str:
         return "PlainSecret(***)"

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import base64
 import logging
+import random
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from wpp.config import is_lambda
 from wpp.faas import logs
-from wpp.faas.function import Function, respond
+from wpp.faas.function import Function, prepare, respond
 from wpp.faas.messages import MAX_BODY_BYTES, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from wpp.faas.messages import Answer
+
+    Handler = Callable[[Mapping[str, Any], "Context"], dict[str, Any]]
 
 _LOG = logging.getLogger("wpp")
 _TOO_LARGE = b" " * (MAX_BODY_BYTES + 1)
@@ -24,16 +31,38 @@ _UNREADABLE = b"\xff"  # no UTF-8, and so answered like any body that is no JSON
 
 
 class Context(Protocol):
-    """What is used of the object that the runtime passes beside the event."""
+    """What is used of the object that Lambda passes beside the event."""
 
     aws_request_id: str
 
     def get_remaining_time_in_millis(self) -> int: ...
 
 
+def handler(function: Function) -> Handler:
+    """The handler of a function. On Lambda what a first call would wait for is done here, while the instance starts."""
+    if is_lambda():
+        prepare()
+        _after_each_restore(_begin_anew)
+    return partial(serve, function)
+
+
 def serve(function: Function, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """What the handler of a function returns. Never raises: an exception would become a bare 500 without CORS headers."""
     return _event_answer(respond(function, _request(event, context)))
+
+
+def _after_each_restore(hook: Callable[[], None]) -> None:
+    """From a SnapStart snapshot many instances are made, hours later: they must not share what was true when it was taken.
+
+    docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
+    """
+    with suppress(ModuleNotFoundError):  # only Lambda's own image has it
+        import_module("snapshot_restore_py").register_after_restore(hook)
+
+
+def _begin_anew() -> None:
+    random.seed()
+    prepare()
 
 
 def _request(event: Mapping[str, Any], context: Context) -> Request:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,21 @@ class _Process:
                 self._runtime = Runtime(settings_from())
             return self._runtime
 
+    def prepare(self) -> None:
+        """Makes the runtime, or has it begin anew. Never raises: a call says what is wrong."""
+        with suppress(WppError):
+            runtime = self.runtime()
+            runtime.forget()
+            runtime.prepare()
+
 
 _PROCESS = _Process()
+
+
+def prepare() -> None:
+    """Does what a first call would have to wait for; after a restore from a snapshot, does it anew."""
+    logs.set_up()
+    _PROCESS.prepare()
 
 
 def respond(function: Function, request: Request) -> Answer:

@@ -89,6 +89,10 @@ class Transport:
         except (requests.RequestException, Urllib3Error, OSError, ValueError) as error:
             raise _mapped(error) from error
 
+    def disconnect(self) -> None:
+        """Drops the idle connections; the next exchange makes new ones."""
+        self._session.close()
+
     def close(self) -> None:
         self.threads.shutdown(wait=True)
         self._session.close()

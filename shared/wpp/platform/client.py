@@ -55,18 +55,19 @@ def create_client(
     Raises UpstreamError, DeadlinePassed. A refused secret is UpstreamRefused: our fault, never the caller's.
     """
     while True:
+        secret = wpp_secret.value()
         reply = upstream.send(
             "platform",
             "create",
             "POST",
             f"{base_url}/api/integrations/wpp/create",
-            headers={"Authorization": f"Bearer {wpp_secret.value()}", "Idempotency-Key": idempotency_key},
+            headers={"Authorization": f"Bearer {secret}", "Idempotency-Key": idempotency_key},
             payload={"organizationId": organization_id},
             timeout=timeout,
         )
         if reply.status not in (401, 403):
             break
-        if not wpp_secret.renew():
+        if not wpp_secret.renewed(secret):
             raise refusal("platform", "create", reply, "is WPP_SECRET right?")
     body = _object("create", reply)
     api_key, session = body.get("apiKey"), body.get("session")

@@ -30,6 +30,6 @@ def refuses_our_key(reply: Reply) -> bool:
     )
 
 
-def renewed(secret: Secret, reply: Reply) -> bool:
-    """Whether the call is worth repeating because the secret that was refused has a new value by now."""
-    return refuses_our_key(reply) and secret.renew()
+def renewed(secret: Secret, used: str, reply: Reply) -> bool:
+    """Whether the call is worth repeating because the key `used` was refused, and has a new value by now."""
+    return refuses_our_key(reply) and secret.renewed(used)

@@ -164,7 +164,8 @@ class Rows:
     ) -> Reply:
         url = f"{self._base}/{table}?{urlencode(query, safe='(),.:>')}"
         while True:
-            headers = key_headers(self._secret.value()) | ({"Prefer": prefer} if prefer else {})
+            key = self._secret.value()
+            headers = key_headers(key) | ({"Prefer": prefer} if prefer else {})
             reply = self._upstream.send(
                 "supabase",
                 f"rest.{method}.{table}",
@@ -174,7 +175,7 @@ class Rows:
                 payload=payload,
                 repeatable=method == "GET",
             )
-            if reply.status not in (401, 403) or not self._secret.renew():
+            if reply.status not in (401, 403) or not self._secret.renewed(key):
                 return reply
 
     def _refusal(self, call: str, reply: Reply) -> Exception:

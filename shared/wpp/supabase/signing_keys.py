@@ -38,6 +38,9 @@ class SigningKeys:
                 key = self._keys.get(key_id)
             return key
 
+    def forget(self) -> None:
+        self._loaded_at = None
+
     def _fresh(self, key_id: str) -> dict[str, Any] | None:
         return self._keys.get(key_id) if self._age() < _LIFETIME else None
 

@@ -1,0 +1,199 @@
+"""Secrets that live in AWS: a setting that is an ARN is fetched with boto3, kept for five minutes, fetched anew when refused.
+
+arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>        the whole secret
+arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>#key    one field of a JSON secret
+arn:aws:ssm:<region>:<account>:parameter/<name>                               a parameter, decrypted
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+from wpp.clock import Clock
+from wpp.errors import NotConfigured, UpstreamBroken, UpstreamError, UpstreamTimeout, WppError
+from wpp.redaction import REDACTION
+
+LIFETIME = 300.0
+"""Seconds for which a fetched value is used without asking again."""
+RENEWAL_PAUSE = 5.0
+"""Seconds between two looks before that, so that a secret that is simply wrong does not have AWS asked with every call."""
+# A fetch ends in 7 seconds at the latest, whatever the network does.
+_CONNECT_TIMEOUT, _READ_TIMEOUT, _ATTEMPTS = 1, 2, 2
+
+_LOG = logging.getLogger("wpp")
+_ARN = re.compile(
+    r"(?P<arn>arn:aws[a-z-]*:(?:(?P<sm>secretsmanager):(?P<sm_region>[a-z0-9-]+):\d{12}:secret:[\w/+=.@-]+"
+    r"|ssm:(?P<ssm_region>[a-z0-9-]+):\d{12}:parameter/[\w./-]+))(?:#(?P<key>.+))?",
+    re.ASCII,
+)
+_THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
+_NOT_FOUND = {"ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound"}
+_DENIED = {"AccessDeniedException", "AccessDenied", "DecryptionFailure", "UnrecognizedClientException"}
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Fetch = Callable[[str, str, str], str]
+    """From service, region and ARN to the text. Raises what botocore raises."""
+
+
+class AwsSecrets:
+    """The secrets of one settings object. Safe to use from several threads; settings that share an ARN share one fetch."""
+
+    def __init__(self, clock: Clock | None = None, fetch: Fetch | None = None) -> None:
+        self._clock = clock or Clock()
+        self._fetch = fetch or _Client().fetch
+        self._documents: dict[str, _Document] = {}
+
+    def secret(self, variable: str, arn: str, *, least: int = 1) -> AwsSecret | None:
+        """The secret that the setting `variable` names, None where `arn` is no ARN of a secret. Nothing is fetched yet."""
+        match = _ARN.fullmatch(arn)
+        if match is None or (match["key"] and not match["sm"]):
+            return None
+        service, region = ("secretsmanager", match["sm_region"]) if match["sm"] else ("ssm", match["ssm_region"])
+        new = _Document(self._clock, self._fetch, (service, region, match["arn"]))
+        return AwsSecret(self._documents.setdefault(match["arn"], new), variable, match["key"], least)
+
+
+class _Document:
+    """What stands at one ARN, and when it was asked for."""
+
+    def __init__(self, clock: Clock, fetch: Fetch, place: tuple[str, str, str]) -> None:
+        self._clock = clock
+        self._fetch = fetch
+        self._place = place
+        self._lock = threading.Lock()  # held while fetching: whoever comes meanwhile gets what is fetched
+        self.forget()
+
+    def forget(self) -> None:
+        self._text: str | None = None
+        self._good_until = self._next_look = 0.0
+
+    def text(self, variable: str) -> str:
+        """Raises WppError that names `variable`."""
+        with self._lock:
+            if self._text is None:
+                self._look(variable)
+            elif self._clock.monotonic() >= self._good_until:
+                try:
+                    self._look(variable)
+                except UpstreamError as error:
+                    _LOG.warning("%s; the value fetched before is used on", error)
+                    self._good_until = self._clock.monotonic() + RENEWAL_PAUSE
+            assert self._text is not None  # noqa: S101 - _look has set it or raised
+            return self._text
+
+    def look_again(self, variable: str) -> None:
+        """Fetches anew, unless that has just been done. Raises WppError."""
+        with self._lock:
+            if self._clock.monotonic() >= self._next_look:
+                self._next_look = self._clock.monotonic() + RENEWAL_PAUSE
+                self._look(variable)
+
+    def _look(self, variable: str) -> None:
+        try:
+            self._text = self._fetch(*self._place)
+        except WppError:
+            raise
+        except Exception as error:  # noqa: BLE001 - boto3 is imported by `fetch` alone: no class of botocore's to name here
+            raise _mapped(variable, self._place[0], error) from None
+        REDACTION.conceal(self._text.strip(), for_ever=True)
+        self._good_until = self._clock.monotonic() + LIFETIME
+
+
+class AwsSecret:
+    """One setting. Errors name its variable, never a value."""
+
+    def __init__(self, document: _Document, variable: str, key: str | None, least: int) -> None:
+        self._document = document
+        self._variable = variable
+        self._key = key
+        self._least = least
+
+    def value(self) -> str:
+        value = self._read(self._document.text(self._variable))
+        REDACTION.conceal(value, for_ever=True)
+        return value
+
+    def renewed(self, refused: str) -> bool:
+        try:
+            if self.value() == refused:
+                self._document.look_again(self._variable)
+            return self.value() != refused
+        except WppError as error:
+            # The refusal is what the caller has to hear of.
+            _LOG.error("the refused value could not be fetched anew: %s", error)
+            return False
+
+    def forget(self) -> None:
+        self._document.forget()
+
+    def _read(self, text: str) -> str:
+        value: Any = text
+        if self._key is not None:
+            try:
+                fields = json.loads(text)
+            except (ValueError, RecursionError):
+                raise NotConfigured(f"{self._variable}: the secret is no JSON object, so it has no field") from None
+            value = fields.get(self._key) if isinstance(fields, dict) else None
+            if not isinstance(value, str):
+                raise NotConfigured(f"{self._variable}: the secret has no text field of the name after #")
+        value = value.strip()
+        if len(value) < self._least:
+            raise NotConfigured(f"{self._variable}: what the ARN names is shorter than {self._least} characters")
+        if not value.isascii() or not value.isprintable():
+            raise NotConfigured(f"{self._variable}: what the ARN names has characters that no key has")
+        return str(value)
+
+    def __repr__(self) -> str:
+        return f"AwsSecret({self._variable})"
+
+
+def _mapped(variable: str, service: str, error: Exception) -> WppError:
+    """None of botocore's own text: it names accounts and roles."""
+    response: Any = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    call = f"{service}, for {variable}"
+    if code in _THROTTLED:
+        return UpstreamBroken("aws", call, "is too busy")
+    if code in _DENIED:
+        return NotConfigured(f"{variable}: AWS does not let this function read what the ARN names; see its role")
+    if code in _NOT_FOUND:
+        return NotConfigured(f"{variable}: the ARN names nothing that exists")
+    if code:
+        return UpstreamBroken("aws", call, f"failed with {code}")
+    if "Timeout" in type(error).__name__:
+        return UpstreamTimeout("aws", call, "did not answer in time")
+    if "Credentials" in type(error).__name__:
+        return NotConfigured(f"{variable}: there are no AWS credentials to read the ARN with")
+    return UpstreamBroken("aws", call, "cannot be reached")
+
+
+class _Client:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def fetch(self, service: str, region: str, arn: str) -> str:
+        with self._lock:
+            client = self._clients.get((service, region)) or self._new(service, region)
+        if service == "ssm":
+            return str(client.get_parameter(Name=arn, WithDecryption=True)["Parameter"]["Value"])
+        return str(client.get_secret_value(SecretId=arn).get("SecretString") or "")
+
+    def _new(self, service: str, region: str) -> Any:
+        import boto3  # a third of a second: only for those whose settings are ARNs
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=_CONNECT_TIMEOUT,
+            read_timeout=_READ_TIMEOUT,
+            retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+        )
+        client: Any = boto3.session.Session().client(service, region_name=region, config=config)
+        self._clients[service, region] = client
+        return client
