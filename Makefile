@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench soak check-platform test check unit format lock audit clean
-.PHONY: build-gcp deploy-gcp deploy-selfhosted smoke
+.PHONY: help run demo bench bench-start soak check-platform test check unit format lock audit clean
+.PHONY: build build-gcp deploy-gcp deploy-selfhosted smoke
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play t
 
 bench: .venv/.run  ## measure what a user waits for, against calls made one after another
 	@$(BIN)/python -m tests.bench
+
+bench-start: .venv/.dev  ## cold starts on Lambda, measured with AWS's runtime client
+	@PYTHONPATH=shared $(BIN)/python -m tests.bench.lambda_start
 
 soak: .venv/.dev  ## 1,000 organizations, 4 processes, 5% random faults: nothing lost, nothing doubled
 	@$(BIN)/python -m tests.soak
@@ -49,6 +52,9 @@ lock:  ## resolve the dependencies anew
 # python-ecdsa's advisory is accepted: SECURITY.md says why, and a test keeps it off our path.
 audit:  ## ask the advisory databases about every locked package
 	uvx pip-audit@2.10.1 --strict --disable-pip --require-hashes --ignore-vuln GHSA-wj6h-64fc-37mp -r requirements.lock
+
+build: .venv/.run  ## dist/<function>.zip for AWS Lambda: [PYTHON_VERSION=3.13] [ARCH=arm64] [BUILD_PYTHON=]
+	@$(SHIP) deploy.aws_build
 
 build-gcp: .venv/.run  ## dist/gcf/<function>/ as Cloud Functions takes it
 	@$(SHIP) deploy.gcf build

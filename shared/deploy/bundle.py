@@ -6,11 +6,12 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ROOT / "functions"
@@ -53,7 +54,7 @@ def copy_function(name: str, destination: Path) -> None:
     shutil.copytree(FUNCTIONS / name, destination, ignore=_LEFT_OUT, dirs_exist_ok=True)
 
 
-def requirements(roots: Iterable[str]) -> str:
+def requirements(roots: Iterable[str], *, leave_out: Container[str] = ()) -> str:
     """The part of requirements.lock, hashes included, that `roots` need. Raises KeyError for what is not in there.
 
     The lock says of each package which others asked for it. It holds for every platform, so what is made of it does too.
@@ -65,10 +66,19 @@ def requirements(roots: Iterable[str]) -> str:
         name = waiting.pop()
         if name not in entries:
             raise KeyError(f"{name} is not in requirements.lock: add it to pyproject.toml and run `make lock`")
-        if name not in needed:
+        if name not in needed and name not in leave_out:
             needed.add(name)
             waiting += [other for other, text in entries.items() if name in _asked_for_by(text)]
     return "".join(entries[name] for name in sorted(needed))
+
+
+def install(pinned: Path, folder: Path, python: str, platforms: Sequence[str]) -> None:
+    """The wheels that `pinned` names, and nothing else, into `folder`: for that Python ("3.13") on those platforms."""
+    command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile", "--no-deps"]
+    command += ["--require-hashes", "--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
+    command += [*(f"--platform={name}" for name in platforms), f"--target={folder}", "-r", str(pinned)]
+    if subprocess.run(command, check=False).returncode:
+        raise SystemExit(f"pip could not install {pinned}: what it says is above")
 
 
 def _entries(lock: str) -> Iterator[tuple[str, str]]:

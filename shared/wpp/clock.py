@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wpp.errors import DeadlinePassed
 
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@dataclass(frozen=True)
-class Clock:
+class Clock(NamedTuple):
     now: Callable[[], float] = time.time
     """Seconds since 1970: for what is stored and compared across machines."""
     monotonic: Callable[[], float] = time.monotonic

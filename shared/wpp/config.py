@@ -6,17 +6,18 @@ import ipaddress
 import logging
 import os
 import re
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from wpp.aws_secret import AwsSecrets
 from wpp.errors import NotConfigured
 from wpp.secret import PlainSecret, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from wpp.aws_secret import AwsSecrets
 
 # Backslashes, white space and whatever else two libraries may read as two different hosts.
 _ADDRESS = re.compile(r"[\w.:/%\[\]~-]+", re.ASCII)
@@ -25,8 +26,7 @@ _NEIGHBOUR = re.compile(r"[a-z][\w-]*", re.ASCII)
 _MIN_JWT_SECRET = 16
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     supabase_url: str
     supabase_service_role_key: Secret
     supabase_jwt_secret: Secret | None
@@ -36,6 +36,10 @@ class Settings:
     wpp_webhook_url: str
     qr_wait_seconds: float
     deadline_seconds: float
+
+    @property
+    def uses_tls(self) -> bool:
+        return "https" in (urlsplit(self.supabase_url).scheme, urlsplit(self.wpp_base_url).scheme)
 
     @property
     def secrets(self) -> list[Secret]:
@@ -89,7 +93,6 @@ class _Reader:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
         self.problems: list[str] = []
-        self._aws = AwsSecrets()
 
     def text(self, name: str) -> str:
         return self._env.get(name, "").strip()
@@ -101,7 +104,7 @@ class _Reader:
                 self.problems.append(f"{name} is missing")
             return None
         if value.startswith("arn:"):
-            stored = self._aws.secret(name, value, least=least)
+            stored = self._aws_secrets.secret(name, value, least=least)
             if stored is None:
                 self.problems.append(f"{name} must be the ARN of a Secrets Manager secret or an SSM parameter")
             return stored
@@ -110,6 +113,12 @@ class _Reader:
         if not value.isascii() or not value.isprintable():
             self.problems.append(f"{name} has characters that no key has")
         return PlainSecret(value)
+
+    @cached_property
+    def _aws_secrets(self) -> AwsSecrets:
+        from wpp.aws_secret import AwsSecrets
+
+        return AwsSecrets()
 
     def url(self, name: str, default: str | None) -> str:
         value = (self.text(name) or default or "").rstrip("/")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wpp.clock import Clock, Deadline
-from wpp.errors import WppError
 from wpp.http.transport import Transport
 from wpp.http.upstream import Trace, Upstream
 from wpp.platform.memory import ClientMemory
@@ -18,6 +17,7 @@ from wpp.supabase.signing_keys import SigningKeys
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
+    from concurrent.futures import Future
 
     from wpp.config import Settings
 
@@ -38,7 +38,7 @@ def invocation_log(function: str, request_id: str, organization_id: str | None) 
     return InvocationLog(_LOG, said_always)
 
 
-@dataclass
+@dataclass(eq=False)
 class Invocation:
     """One request's time, upstream calls and log lines."""
 
@@ -93,10 +93,12 @@ class Runtime:
 
     def prepare(self) -> None:
         """Has the secrets at hand before a call needs them, all fetched at the same time, and the code. Never raises."""
-        under_way = [self.transport.threads.submit(secret.value) for secret in self.settings.secrets]
+        under_way: list[Future[Any]] = [self.transport.threads.submit(secret.value) for secret in self.settings.secrets]
+        if self.settings.uses_tls:
+            under_way.append(self.transport.threads.submit(self.transport.prepare))
         self.caller_check.prepare()
         for looked in under_way:
-            with suppress(WppError):  # the call that needs it says so
+            with suppress(Exception):  # the call that needs it says so
                 looked.result()
 
     def forget(self) -> None:

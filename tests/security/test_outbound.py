@@ -18,6 +18,7 @@ from tests.emulator.stack import WPP_SECRET
 from tests.security.servers import Authority, Server, saying, serving
 from wpp.config import settings_from
 from wpp.errors import NotConfigured
+from wpp.http.sockets import BoundedAdapter
 from wpp.http.transport import MAX_ANSWER_BYTES, ExchangeFailed, Reply, Transport
 
 if TYPE_CHECKING:
@@ -51,22 +52,24 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
-def test_a_server_whose_certificate_is_in_order_is_believed(transport: Transport, authority: Authority) -> None:
+def test_a_server_whose_certificate_is_in_order_is_believed(
+    transport: Transport, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The counterpart of the refusals below: trusted, the same authority's certificate will do."""
-    transport._session.verify = str(authority.path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     with serving(saying(OK), authority.context("127.0.0.1")) as server:
         assert get(transport, server.url).status == 200
 
 
 @pytest.mark.parametrize("kind", ["unknown authority", "self-signed", "another host", "expired", "no TLS at all"])
 def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
-    transport: Transport, authority: Authority, kind: str
+    transport: Transport, authority: Authority, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     host = "platform.example" if kind == "another host" else "127.0.0.1"
     made = authority.context(host, days=-1 if kind == "expired" else 2, self_signed=kind == "self-signed")
     context = None if kind == "no TLS at all" else made
     if kind in ("another host", "expired"):
-        transport._session.verify = str(authority.path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     with serving(saying(OK), context) as server:
         with pytest.raises(ExchangeFailed):
             get(transport, server.url.replace("http://", "https://"))
@@ -74,14 +77,24 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
         assert b"credential" not in b"".join(server.requests)
 
 
-def test_old_versions_of_tls_are_refused(transport: Transport, authority: Authority) -> None:
-    transport._session.verify = str(authority.path)
+def test_old_versions_of_tls_are_refused(
+    transport: Transport, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     context = authority.context("127.0.0.1")
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
     with serving(saying(OK), context) as server, pytest.raises(ExchangeFailed):
         get(transport, server.url)
+
+
+def test_without_a_store_of_the_system_the_authorities_of_certifi_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+    monkeypatch.setenv("SSL_CERT_DIR", "/dev/null")
+    context = BoundedAdapter().tls_context
+    assert context.cert_store_stats()["x509_ca"] > 50
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPS_PROXY", "ALL_PROXY", "https_proxy"])
@@ -246,10 +259,10 @@ def test_an_answer_that_trickles_in_ends_with_the_timeout(transport: Transport, 
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_slow_answer_over_tls_ends_with_the_timeout_too(
-    transport: Transport, authority: Authority, *, trusted: bool
+    transport: Transport, authority: Authority, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
 ) -> None:
     """Trusted: a byte at a time after the handshake. Not: a server that never answers the handshake."""
-    transport._session.verify = str(authority.path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
 
     def drip(connection: socket.socket) -> None:
         connection.sendall(_HEAD + b"\r\n")
@@ -267,8 +280,10 @@ def test_a_slow_answer_over_tls_ends_with_the_timeout_too(
         assert time.monotonic() - began < 0.5 + MARGIN
 
 
-def test_connecting_and_answering_share_one_timeout(transport: Transport, authority: Authority) -> None:
-    transport._session.verify = str(authority.path)
+def test_connecting_and_answering_share_one_timeout(
+    transport: Transport, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
 
     class Late(ssl.SSLContext):
         def wrap_socket(self, *args: object, **kwargs: object) -> ssl.SSLSocket:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import secrets
 import threading
-import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.clock import Clock
 from wpp.config import cors_allow_origin, settings_from
@@ -28,24 +28,25 @@ if TYPE_CHECKING:
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """What a function is asked: by whom, and with which options."""
 
-    access_token: str = field(repr=False)
+    access_token: str
     body: Mapping[str, Any]
     headers: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        return "Call(***)"
 
-@dataclass(frozen=True)
-class Function:
+
+class Function(NamedTuple):
     name: str
     """As it is served: `wpp-create`."""
     run: Callable[[Invocation, Call], Mapping[str, Any]]
     """The answer's fields beside `success` and `warnings`."""
-    error_fields: Mapping[str, Any] = field(default_factory=dict)
+    error_fields: Mapping[str, Any] = MappingProxyType({})
     """Further fields of every error."""
-    error_texts: Mapping[type[WppError], tuple[int, str]] = field(default_factory=dict)
+    error_texts: Mapping[type[WppError], tuple[int, str]] = MappingProxyType({})
     """Status and text where they differ from the error's own."""
 
 
@@ -175,4 +176,4 @@ def _request_id(request: Request) -> str:
     for candidate in (request.request_id, request.headers.get("x-request-id")):
         if candidate and _REQUEST_ID.fullmatch(candidate):
             return candidate
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)

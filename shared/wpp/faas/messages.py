@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.errors import BadRequest, BodyTooLarge
 
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     method: str
     headers: Mapping[str, str]
     """Names in lower case."""
@@ -40,8 +38,7 @@ class Request:
         return value
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes = b""

@@ -34,7 +34,7 @@ class ExchangeFailed(Exception):  # it becomes an UpstreamError one level up
         self.sent = sent
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Reply:
     status: int
     headers: Mapping[str, str]
@@ -57,9 +57,9 @@ class Transport:
         session = requests.Session()
         session.trust_env = False  # no proxies, no .netrc: what is called and with which key is configured, not ambient
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = BoundedAdapter(pool_maxsize=_POOL_SIZE)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
+        self._adapter = BoundedAdapter(pool_maxsize=_POOL_SIZE)
+        session.mount("https://", self._adapter)
+        session.mount("http://", self._adapter)
         session.headers.clear()
         self._session = session
         self.threads = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="wpp-upstream")
@@ -88,6 +88,10 @@ class Transport:
                 return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, content)
         except (requests.RequestException, Urllib3Error, OSError, ValueError) as error:
             raise _mapped(error) from error
+
+    def prepare(self) -> None:
+        """Reads what the first https exchange would have to wait for."""
+        _ = self._adapter.tls_context
 
     def disconnect(self) -> None:
         """Drops the idle connections; the next exchange makes new ones."""

@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from wpp.errors import System, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
 from wpp.http.transport import ExchangeFailed, Reply, Transport
@@ -31,8 +31,7 @@ def retry_delay(attempt: int, retry_after: float | None, uniform: Callable[[floa
     return max(jittered, retry_after or 0.0)
 
 
-@dataclass(frozen=True)
-class TracedCall:
+class TracedCall(NamedTuple):
     system: System
     call: str
     status: int
@@ -42,7 +41,7 @@ class TracedCall:
     duration: float
 
 
-@dataclass
+@dataclass(eq=False)
 class Trace:
     """What the upstream calls of one invocation took. A wait is a stretch of time with at least one call under way."""
 

@@ -29,7 +29,7 @@ _MAX_TEXT = 4096  # characters of a key, session or token; more is no such thing
 _NO_SEGMENTS = (".", "..")  # an address that holds these is shortened on the way: the call would be another one
 
 
-@dataclass(frozen=True)
+@dataclass
 class Credentials:
     """What an organization reaches its client with."""
 

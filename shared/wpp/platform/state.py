@@ -26,7 +26,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class SessionState:
     state: State
     qr: str | None = field(default=None, repr=False)

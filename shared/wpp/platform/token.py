@@ -15,7 +15,7 @@ _LONGEST_LIFETIME = 24 * 3600.0
 _EARLY = 30.0  # seconds before its end that a token is not used any more
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class AccessToken:
     text: str = field(repr=False)
     expires_at: float

@@ -13,10 +13,8 @@ wppRequests                     fingerprints of Idempotency-Key headers that wer
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.platform.client import Credentials
 from wpp.platform.token import AccessToken, stored_token
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 LEASE_MARGIN = 10.0
 """Seconds that a lease outlasts its invocation's deadline: how far the clocks of two machines may be apart."""
 _LONGEST_LEASE = 3600.0  # a claim that ends later than this was written by a broken clock, and counts for nothing
-NAMESPACE = uuid.UUID("6f0ba4a5-6f0c-5b0e-9d7b-3a5f1f9c2d11")
+_NAMESPACE = "6f0ba4a5-6f0c-5b0e-9d7b-3a5f1f9c2d11"
 _FRESH_KEY = 60.0  # seconds in which the platform may still refuse a key that it just handed out
 _OF_THE_TOKEN = ("wppJwtToken", "wppJwtExpiresAt")
 _OF_THE_CLAIM = ("wppClaim", "wppIdempotencyKey")
@@ -35,8 +33,7 @@ _OF_THE_CLAIM = ("wppClaim", "wppIdempotencyKey")
 SettingsDict = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     id: str
     expires_at: float
     """Seconds since 1970."""
@@ -45,15 +42,21 @@ class Claim:
         return now < self.expires_at <= now + _LONGEST_LEASE
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(NamedTuple):
     """Which WhatsApp number of an organization is meant: the primary one, or a further one with a row of its own."""
 
     organization_id: str
-    row_id: str
-    """The id that its row gets if there is none yet."""
+    row_name: str
+    """What the id of its row is derived from."""
     sub_organization_id: str | None = None
     """The platform's id of a further number; None for the primary one, which goes by the organization's own."""
+
+    @property
+    def row_id(self) -> str:
+        """The id that its row gets if there is none yet."""
+        import uuid  # 2 ms at a cold start, and most calls create nothing
+
+        return str(uuid.uuid5(uuid.UUID(_NAMESPACE), self.row_name))
 
     @property
     def is_primary(self) -> bool:
@@ -61,7 +64,8 @@ class Number:
 
     def find(self, rows: Iterable[Integration]) -> Integration | None:
         if not self.is_primary:
-            return next((row for row in rows if row.id == self.row_id), None)
+            row_id = self.row_id
+            return next((row for row in rows if row.id == row_id), None)
         candidates = [row for row in rows if not _is_further_number(row)]
         # The order is the same for everybody who looks, so that nobody creates on another row at the same time.
         candidates.sort(key=lambda row: (not (row.is_primary and row.is_active), row.created_at, row.id))
@@ -70,7 +74,7 @@ class Number:
 
 def primary_number(organization_id: str) -> Number:
     """Its row id is derived from the organization, so the table's primary key lets only one claim be inserted."""
-    return Number(organization_id, str(uuid.uuid5(NAMESPACE, organization_id)))
+    return Number(organization_id, organization_id)
 
 
 def claim_of(row: Integration) -> Claim | None:

@@ -7,9 +7,8 @@ so whoever goes on after a crash asks for the same client, not for another.
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import secrets
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.errors import (
     AMBIGUOUS,
@@ -48,8 +47,7 @@ class _LeaseLost(Exception):  # no failure: somebody else is finishing the job
     pass
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(NamedTuple):
     """A row with credentials, and the client that uses them."""
 
     row: Integration
@@ -77,10 +75,10 @@ class Creation:
         self._number = number
         self._keyed = keyed
         self._stop_first = stop_first
-        self._claim = Claim(str(uuid.uuid4()), 0.0)
+        self._claim = Claim(secrets.token_hex(16), 0.0)
         self._claimed_row_id: str | None = None
         # Kept for the whole invocation: should the row vanish, what was asked for must not be asked for twice.
-        self._idempotency_key = str(uuid.uuid4())
+        self._idempotency_key = secrets.token_hex(16)
 
     def obtain(self, row: Integration | None, replacing: Integration | None = None) -> Made:
         """The number's client, created by us or by whoever is at it already.
@@ -104,7 +102,7 @@ class Creation:
                     return self._create(row)
                 except _LeaseLost:
                     self._invocation.log.warning("the lease was taken over; waiting for the new holder")
-                    self._claim = Claim(str(uuid.uuid4()), 0.0)
+                    self._claim = Claim(secrets.token_hex(16), 0.0)
                     row = self._look()
                     continue
             if row and claim and self._is_held(claim):
@@ -154,6 +152,8 @@ class Creation:
         return self._rows.change(row, take_over)
 
     def _insert(self) -> Integration | None:
+        import uuid  # as in Number.row_id
+
         number = self._number
         further = {} if number.is_primary else {"wppSubOrgId": number.sub_organization_id}
         columns = {

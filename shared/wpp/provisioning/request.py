@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import secrets
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.errors import BadRequest, IdempotencyKeyReused
-from wpp.provisioning.claim import NAMESPACE, Number, platform_id_of
+from wpp.provisioning.claim import Number, platform_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,8 +21,7 @@ _REMEMBERED = 50  # keys that a row remembers, the newest ones
 _FIELD = "wppRequests"
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     force_recreate: bool = False
     """Stop the session, ask the platform again, replace the credentials in place."""
     add_new: bool = False
@@ -62,8 +60,7 @@ def idempotency_key_from(header: str | None) -> str | None:
     return key
 
 
-@dataclass(frozen=True)
-class KeyedRequest:
+class KeyedRequest(NamedTuple):
     """A request with an idempotency key, scoped to organization and function. Only its fingerprint is ever stored."""
 
     fingerprint: str
@@ -105,15 +102,16 @@ def further_number(organization_id: str, keyed: KeyedRequest | None, rows: Itera
 
     Its id for the platform ends in 8 hexadecimal digits, too few to be unique by themselves: taken ones are passed over.
     """
-    seed = keyed.fingerprint if keyed else uuid.uuid4().hex
-    row_id = str(uuid.uuid5(NAMESPACE, f"{organization_id}\n{seed}"))
+    seed = keyed.fingerprint if keyed else secrets.token_hex(16)
+    number = Number(organization_id, f"{organization_id}\n{seed}")
+    row_id = number.row_id
     taken = {platform_id_of(row) for row in rows if row.id != row_id}
     attempt = 0
     while True:
         digits = hashlib.sha256(f"{seed}\n{attempt}".encode()).hexdigest()[:8]
         platform_id = f"{organization_id}__wpp__{digits}"
         if platform_id not in taken:
-            return Number(organization_id, row_id, platform_id)
+            return number._replace(sub_organization_id=platform_id)
         attempt += 1
 
 

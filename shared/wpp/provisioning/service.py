@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from wpp.errors import KeyRefused, OrganizationNotFound
 from wpp.platform.state import SessionState, State
@@ -20,17 +19,19 @@ PLAIN = Options()
 Status = Literal["connected", "starting", "qr_issued"]
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(NamedTuple):
     """What the functions answer from. `qrcode` (pairing text or a `data:` picture) is there exactly with status `qr_issued`."""
 
     integration_id: str
     session: str
     status: Status
-    api_key: str = field(repr=False)
-    qrcode: str | None = field(default=None, repr=False)
+    api_key: str
+    qrcode: str | None = None
     repeated: bool = False
     """Whether the request's idempotency key was carried out before."""
+
+    def __repr__(self) -> str:
+        return f"Connection({self.session!r}, {self.status!r}, ***)"
 
 
 def connect(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from wpp.errors import OrganizationNotFound, UpstreamBroken, UpstreamTimeout
@@ -23,8 +22,7 @@ _TABLE = "messenger_integrations"
 _COLUMNS = "id,organization_id,is_active,is_primary,settings,created_at,updated_at"
 
 
-@dataclass(frozen=True)
-class Integration:
+class Integration(NamedTuple):
     """A row as it was read. `updated_at` stays the text that PostgREST sent: sent back, it matches to the microsecond."""
 
     id: str
@@ -36,8 +34,7 @@ class Integration:
     updated_at: str | None
 
 
-@dataclass(frozen=True)
-class Organization:
+class Organization(NamedTuple):
     id: str
     integrations: tuple[Integration, ...]
 
