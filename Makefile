@@ -1,10 +1,11 @@
 # `make` alone lists the targets. The first `run` or `test` makes .venv from the locks by itself.
 PYTHON ?= python3
 BIN := .venv/bin
+OSLS := npx --yes osls@4.3.1
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
 .PHONY: help run demo bench bench-start soak check-platform test check unit format lock audit clean
-.PHONY: build build-gcp deploy-gcp deploy-selfhosted smoke
+.PHONY: build deploy-aws build-gcp deploy-gcp deploy-selfhosted smoke
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +56,10 @@ audit:  ## ask the advisory databases about every locked package
 
 build: .venv/.run  ## dist/<function>.zip for AWS Lambda: [PYTHON_VERSION=3.13] [ARCH=arm64] [BUILD_PYTHON=]
 	@$(SHIP) deploy.aws_build
+
+deploy-aws: build  ## build, and have osls deploy it: STAGE=dev SECRET_ARN= SUPABASE_URL= [REGION=eu-central-1]
+	@test -n "$(STAGE)" || { echo "Say which stage: make deploy-aws STAGE=dev"; exit 1; }
+	$(OSLS) deploy --stage $(STAGE) $(if $(REGION),--region $(REGION))
 
 build-gcp: .venv/.run  ## dist/gcf/<function>/ as Cloud Functions takes it
 	@$(SHIP) deploy.gcf build
