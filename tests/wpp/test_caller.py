@@ -23,7 +23,6 @@ from wpp.errors import (
     UpstreamBroken,
     UpstreamError,
     UpstreamRefused,
-    WppError,
 )
 from wpp.runtime import Runtime
 from wpp.supabase.caller import bearer_token
@@ -114,7 +113,7 @@ def test_every_fault_of_the_keys_ends_documented_in_time_and_is_over_with_the_fa
     def problem(cell: tuple[str, int | None]) -> str | None:
         try:
             _break_the_keys(*cell)
-        except (AssertionError, WppError) as error:
+        except Exception as error:  # noqa: BLE001 - named with its cell
             return f"{cell}: {error!r}"
         return None
 
