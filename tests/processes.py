@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -20,11 +22,17 @@ ROOT = Path(__file__).resolve().parent.parent
 _START_TIMEOUT = 30.0  # seconds
 
 
+# Below the ports that the kernel hands out by itself: none of those is given to somebody else before its server listens.
+_ports = iter(random.SystemRandom().sample(range(20_000, 32_000), 12_000))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on which nobody listens, never the same one twice."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 class FunctionProcess:
@@ -79,23 +87,14 @@ class FunctionProcess:
 
     def kill(self) -> None:
         """SIGKILL to the process and its workers: no handler runs, nothing is tidied up."""
-        self._signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
 
     def stop(self) -> None:
-        self._signal(signal.SIGTERM)
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        # Killed: asked to end, gunicorn gives each client that keeps its connection open two seconds to come back.
+        self.kill()
         self._output.close()
-
-    def _signal(self, number: signal.Signals) -> None:
-        try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return
-        if number == signal.SIGKILL:
-            self._process.wait(10)
 
     def __enter__(self) -> Self:
         return self

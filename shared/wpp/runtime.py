@@ -68,10 +68,10 @@ class Invocation:
 class Runtime:
     """One per process. Nothing in it is needed for correctness: a new process starts with an empty one."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, transport: Transport | None = None) -> None:
         self.settings = settings
         self.clock = clock or Clock()
-        self.transport = Transport()
+        self.transport = transport or Transport()
         self.memory = ClientMemory()
         self.signing_keys = SigningKeys(settings.supabase_url, self.clock)
         self.caller_check = CallerCheck(settings, self.signing_keys)

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 import requests
 
-from tests.conftest import new_caller
+from tests.conftest import Caller, new_caller
 from tests.emulator.faults import Fault
 from tests.emulator.stack import Stack
 from tests.functions.test_fault_matrix import ROWS, end_problems
@@ -36,13 +36,13 @@ def problems_after_a_kill(step: str, *, after_effect: bool) -> list[str]:
             _wait_for(lambda: server.count(step) > 0)
             victim.kill()
         server.clear_faults()
-        killed = time.monotonic()
 
         with server_process(env, free_port()) as successor:
             successor.wait_until_ready()
             url = f"{successor.url}/functions/v1/wpp-provision"
             answer = caller.call_at(url)
-            while answer.status_code == 503 and time.monotonic() - killed < DEADLINE + LEASE_MARGIN + 2:
+            if answer.status_code == 503:
+                _let_the_lease_run_out(caller)
                 answer = caller.call_at(url)
             return [f"{step}, after_effect={after_effect}: {problem}" for problem in end_problems(caller, answer)]
 
@@ -50,6 +50,18 @@ def problems_after_a_kill(step: str, *, after_effect: bool) -> list[str]:
 def _call_to_death(url: str, token: str) -> None:
     with suppress(requests.RequestException):
         requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+
+def _let_the_lease_run_out(caller: Caller) -> None:
+    """Moves its end to now, so that nobody has to wait for it; it may not be later than promised."""
+    row = caller.row()
+    seconds_left = row["settings"]["wppClaim"]["expiresAt"] / 1000 - time.time()
+    assert 0 < seconds_left <= DEADLINE + LEASE_MARGIN, f"the lease lasts {seconds_left:.1f} s more"
+    caller.stack.supabase.execute(
+        "update messenger_integrations set settings = json_set(settings, '$.wppClaim.expiresAt', ?) where id = ?",
+        int(time.time() * 1000),
+        row["id"],
+    )
 
 
 def _wait_for(condition: object) -> None:

@@ -103,9 +103,7 @@ class Actor:
         clock = Clock(
             now=lambda: world.now() + skew, monotonic=lambda: world.now() - self.suspended, sleep=world.advance
         )
-        self._runtime = Runtime(settings_from(env), clock)
-        self._runtime.transport.close()
-        self._runtime.transport = _Gated(self)
+        self._runtime = Runtime(settings_from(env), clock, _Gated(self))
         self._organization_id = organization_id
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

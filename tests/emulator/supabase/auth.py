@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import serialization
@@ -38,8 +39,12 @@ class SigningKey:
     """PEM."""
 
     def public(self) -> dict[str, Any]:
-        described = jwk.construct(self.private, self.algorithm).public_key().to_dict()
-        return {**described, "kid": self.id, "use": "sig", "key_ops": ["verify"]}
+        return {**self._numbers, "kid": self.id, "use": "sig", "key_ops": ["verify"]}
+
+    @cached_property
+    def _numbers(self) -> dict[str, Any]:
+        # Kept, as loading an RSA key takes longer than all else in a call.
+        return dict(jwk.construct(self.private, self.algorithm).public_key().to_dict())
 
 
 class Auth:
