@@ -43,18 +43,23 @@ def _ask(path: str, address: str) -> tuple[int, dict[str, object]]:
         connection.close()
 
 
+def _first_answer(address: str, server: subprocess.Popen[bytes]) -> tuple[int, dict[str, object]]:
+    """Of the health address; status 0 where none came in time."""
+    give_up = time.monotonic() + _PATIENCE
+    while server.poll() is None and time.monotonic() < give_up:
+        try:
+            return _ask("/healthz", address)
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.05)
+    return 0, {}
+
+
 def _problem(address: str, server: subprocess.Popen[bytes]) -> str | None:
     """What is wrong with the server at `address`, None if nothing is."""
     version = (_RELEASE / "VERSION").read_text(encoding="utf-8").strip()
-    give_up = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            status, health = _ask("/healthz", address)
-            break
-        except (OSError, http.client.HTTPException) as error:
-            if server.poll() is not None or time.monotonic() > give_up:
-                return f"the server does not start: {error}"
-            time.sleep(0.1)
+    status, health = _first_answer(address, server)
+    if status == 0:
+        return "the server does not start"
     if status != 200:
         return f"these functions cannot be loaded: {health.get('broken')}"
     for path in sorted((_RELEASE / "functions").iterdir()):
