@@ -15,6 +15,7 @@ or `process` (a plain gunicorn). RESTART, SERVER_PYTHON and HEALTH_URL replace w
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -115,23 +116,27 @@ def build(python_version: str, machine: str, folder: Path = _FOLDER) -> Path:
     for name in _SHIPPED:
         shutil.copy(_PARTS / name, folder)
     (folder / "VERSION").write_text(bundle.version() + "\n", encoding="utf-8")
-    pinned = folder / "requirements.txt"
-    pinned.write_text(bundle.requirements(_ROOTS), encoding="utf-8")
-    platforms = [f"--platform={name}_{machine}" for name in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"),
-            *("--require-hashes", "--only-binary=:all:", "--implementation=cp", f"--python-version={python_version}"),
-            *platforms,
-            *(f"--target={folder / 'packages'}", "-r", str(pinned)),
-        ],
-        check=True,
-    )
-    shutil.rmtree(folder / "packages/bin", ignore_errors=True)
+    (folder / "requirements.txt").write_text(bundle.requirements(_ROOTS), encoding="utf-8")
+    shutil.copytree(_packages(python_version, machine), folder / "packages", ignore=shutil.ignore_patterns("bin"))
     # The same file has the same time in every release, so rsync sends and stores again only what has changed.
     for path in folder.rglob("*"):
         if path.is_file():
             os.utime(path, (1_000_000_000, 1_000_000_000))
+    return folder
+
+
+def _packages(python_version: str, machine: str) -> Path:
+    """What the server needs installed. Kept: a deployment mostly changes the functions alone."""
+    pinned = bundle.requirements(_ROOTS)
+    digest = hashlib.sha256(pinned.encode()).hexdigest()[:8]
+    folder = bundle.DIST / f"packages/{python_version}-{machine}-{digest}"
+    if not folder.is_dir():
+        unfinished = bundle.empty_folder(folder.with_name("unfinished"))
+        (unfinished.parent / "requirements.txt").write_text(pinned, encoding="utf-8")
+        # Those of the oldest Linux still around: Debian 10 and RHEL 8 have this C library.
+        platforms = [f"{name}_{machine}" for name in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
+        bundle.install(unfinished.parent / "requirements.txt", unfinished, python_version, platforms)
+        unfinished.rename(folder)
     return folder
 
 

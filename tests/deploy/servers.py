@@ -51,7 +51,7 @@ def wait_for(condition: object, seconds: float = 20) -> None:
 class Calling:
     """Clients that call all the time while the block runs, each request counted; half of them keep their connections."""
 
-    def __init__(self, url: str, clients: int = 4) -> None:
+    def __init__(self, url: str, clients: int = 2) -> None:
         self.url = url
         self.failures: list[str] = []
         self.versions: list[str] = []

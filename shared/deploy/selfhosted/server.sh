@@ -29,8 +29,8 @@ check() {
         *) fail "DEST=$dest: must be a whole path, from / on" ;;
     esac
     [ ! -e "$dest" ] || [ -d "$dest" ] || fail "DEST=$dest: is no folder"
-    if [ -d "$dest" ] && [ ! -e "$marker" ] && [ -n "$(ls -A "$dest")" ]; then
-        fail "DEST=$dest: has files of others in it (no $marker); give a folder that is new or empty"
+    if [ -d "$dest" ] && [ ! -e "$marker" ] && [ -n "$(ls -A "$dest" | grep -vx env)" ]; then
+        fail "DEST=$dest: has files of others in it (no $marker); give a folder that is new, empty, or has only our env file"
     fi
     command -v rsync >/dev/null || fail "rsync is missing on the server: apt-get install rsync"
     command -v curl >/dev/null || command -v wget >/dev/null || fail "curl is missing on the server: apt-get install curl"

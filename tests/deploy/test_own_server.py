@@ -1,0 +1,205 @@
+"""Deploying to a server of one's own: this machine, a plain gunicorn, and clients that call all the time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from tests.deploy.environments import empty_environment
+from tests.deploy.servers import Calling, wait_for
+from tests.processes import ROOT, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Caller
+    from tests.emulator.stack import Stack
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("rsync") is None and not os.environ.get("CI"), reason="rsync is not installed: apt-get install rsync"
+)
+ANSWERS_NONSENSE = "def wpp_create(request):\n    return {'hello': 'world'}\n"
+
+
+class Server:
+    """A project to deploy from, and the folder and port that it is deployed to."""
+
+    def __init__(self, folder: Path, stack: Stack) -> None:
+        self.project = folder / "project"
+        for name in ("shared", "functions"):
+            shutil.copytree(ROOT / name, self.project / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "requirements.lock", self.project)
+        self.dest = folder / "dest"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.dest.mkdir()
+        (self.dest / "env").write_text("".join(f"{name}={value}\n" for name, value in stack.environment().items()))
+        self.python = empty_environment(folder / "empty")
+
+    def change(self, path: str, text: str) -> None:
+        file = self.project / path
+        file.write_text(file.read_text() + text)
+
+    def deploy(self, **settings: str) -> subprocess.CompletedProcess[str]:
+        """As `make deploy-selfhosted` does it, from the copy of the project."""
+        env = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            **{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))},
+            "PYTHONPATH": str(self.project / "shared"),
+            "DEST": str(self.dest),
+            "SERVICE": "process",
+            "SERVER_PYTHON": str(self.python),
+            "PYTHON": str(self.python),
+            "BIND": f"127.0.0.1:{self.port}",
+            "HEALTH_URL": f"{self.url}/healthz",
+            "WAIT": "10",
+            **settings,
+        }
+        command = [sys.executable, "-m", "deploy.own_server", "deploy"]
+        return subprocess.run(command, cwd=self.project, env=env, capture_output=True, text=True, check=False)
+
+    def version(self) -> str:
+        return str(requests.get(f"{self.url}/wpp-create", timeout=5).json()["version"])
+
+    def stop(self) -> None:
+        pid = self.dest / "gunicorn.pid"
+        if pid.exists():
+            os.kill(int(pid.read_text()), signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def server(_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A first release is deployed and serves."""
+    made = Server(tmp_path_factory.mktemp("own"), _stack)
+    first = made.deploy()
+    assert first.returncode == 0, first.stdout + first.stderr
+    yield made
+    made.stop()
+
+
+def test_the_sent_tree_serves_both_functions_in_an_empty_environment(server: Server, caller: Caller) -> None:
+    created = caller.call_at(f"{server.url}/functions/v1/wpp-create")
+    provisioned = caller.call_at(f"{server.url}/functions/v1/wpp-provision")
+    assert (created.status_code, provisioned.status_code) == (200, 200)
+    assert created.json()["session"] == caller.row()["settings"]["wppAccountNumber"]
+
+
+def test_nobody_who_calls_during_a_deployment_sees_it(server: Server) -> None:
+    before = server.version()
+    server.change("functions/wpp_create/main.py", "\n# changed\n")
+    with Calling(f"{server.url}/functions/v1/wpp-create") as calling:
+        wait_for(lambda: calling.versions)
+        deployed = server.deploy()
+        wait_for(lambda: calling.versions[-1] != before)
+
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    after = server.version()
+    assert after != before
+    assert after in deployed.stdout
+    assert calling.failures == []
+    assert set(calling.versions) == {before, after}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "said"),
+    [
+        ("functions/wpp_create/main.py", "\nraise RuntimeError('broken')\n", "cannot be loaded: ['wpp_create']"),
+        ("functions/wpp_create/main.py", f"\n\n{ANSWERS_NONSENSE}", "wpp-create answers 200 with version None"),
+        ("shared/wpp/faas/server.py", "\ndef broken(:\n", "the server does not start"),
+    ],
+)
+def test_a_broken_release_never_serves(server: Server, path: str, text: str, said: str) -> None:
+    before, served = server.version(), (server.dest / "current").resolve()
+    file = server.project / path
+    whole = file.read_text()
+    server.change(path, text)
+    with Calling(f"{server.url}/functions/v1/wpp-create") as calling:
+        wait_for(lambda: calling.versions)
+        deployed = server.deploy()
+    file.write_text(whole)
+
+    assert deployed.returncode != 0
+    assert said in deployed.stderr
+    assert "NOT DEPLOYED" in deployed.stderr
+    assert calling.failures == []
+    assert set(calling.versions) == {before}
+    assert (server.dest / "current").resolve() == served
+
+
+def test_a_release_that_does_not_answer_once_it_serves_is_taken_back(server: Server) -> None:
+    """The trial is passed, and yet the service does not come up with it: here because it is never restarted."""
+    before, served = server.version(), (server.dest / "current").resolve()
+    server.change("functions/wpp_create/main.py", "\n# changed again\n")
+    with Calling(f"{server.url}/functions/v1/wpp-create") as calling:
+        wait_for(lambda: calling.versions)
+        deployed = server.deploy(RESTART="true", WAIT="3")
+
+    assert deployed.returncode != 0
+    assert "answers as before" in deployed.stderr
+    assert calling.failures == []
+    assert set(calling.versions) == {before}
+    assert (server.dest / "current").resolve() == served
+
+
+def test_a_restart_that_fails_is_followed_by_one_of_the_old_release(server: Server) -> None:
+    before = server.version()
+    server.change("functions/wpp_create/main.py", "\n# and again\n")
+    once = (
+        f"test -e {server.dest}/failed || {{ touch {server.dest}/failed; exit 1; }}; sh {server.dest}/current/reload.sh"
+    )
+    with Calling(f"{server.url}/functions/v1/wpp-create") as calling:
+        wait_for(lambda: calling.versions)
+        deployed = server.deploy(RESTART=once)
+    (server.dest / "failed").unlink()
+
+    assert "the restart command failed" in deployed.stdout
+    assert "answers as before" in deployed.stderr
+    assert calling.failures == []
+    assert set(calling.versions) == {before}
+
+
+def test_what_is_not_ours_is_left_alone_and_of_ours_the_release_before_is_kept(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/index.ts").write_text("theirs")
+    (server.dest / "theirs.txt").write_text("theirs")
+
+    refused = server.deploy(DEST=str(tmp_path / "theirs"))
+    server.change("functions/wpp_create/main.py", "\n# last\n")
+    accepted = server.deploy()
+
+    assert refused.returncode != 0
+    assert "has files of others in it" in refused.stderr
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["index.ts"]
+    assert accepted.returncode == 0
+    assert (server.dest / "theirs.txt").read_text() == "theirs"
+    kept = {path.name for path in (server.dest / "releases").iterdir()}
+    assert kept == {(server.dest / name).resolve().name for name in ("current", "previous")}
+    assert len(kept) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"DEST": ""}, "DEST must be the folder"),
+        ({"DEST": "/"}, "not a folder for functions"),
+        ({"DEST": "relative/folder"}, "must be a whole path"),
+        ({"DEST": "/srv/../etc"}, "not a folder for functions"),
+        ({"DEST": "/srv/a b; rm -rf x"}, "DEST must be the folder"),
+        ({"HOST": "-oProxyCommand=x"}, "HOST must be like"),
+        ({"SERVICE": "windows"}, "SERVICE must be one of"),
+        ({"SERVICE": "docker"}, "SUPABASE_DIR must be"),
+        ({"SERVER_PYTHON": "no-such-python"}, "Python cannot be run there"),
+    ],
+)
+def test_a_wrong_target_is_refused_before_anything_is_sent(server: Server, settings: dict[str, str], said: str) -> None:
+    refused = server.deploy(**settings)
+    assert refused.returncode != 0
+    assert said in refused.stderr
