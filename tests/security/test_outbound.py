@@ -349,6 +349,9 @@ def test_each_secret_goes_only_where_it_belongs(projects: dict[str, Project]) ->
         "platform key": settings["wppApiKey"],
         "platform token": settings["wppJwtToken"],
     }
+    drawn = project.stack.platform.sessions[settings["wppAccountNumber"]].qrs.values()
+    assert drawn
+    secrets |= {f"QR {number}": qr for number, qr in enumerate(drawn)}
     for system, server in systems.items():
         for received in list(server.received):
             for name, secret in secrets.items():
@@ -361,7 +364,7 @@ def test_each_secret_goes_only_where_it_belongs(projects: dict[str, Project]) ->
     stored = "supabase rest.PATCH.messenger_integrations"
     assert seen["service key"] <= rest | {stored}
     assert seen["anon key"] == {"supabase auth.user"}
-    assert "JWT secret" not in seen
+    assert not {name for name in seen if name == "JWT secret" or name.startswith("QR")}
     assert seen["WPP_SECRET"] == {"platform create"}
     assert seen["user's token"] == seen["signature of the user's token"] == {"supabase auth.user"}
     assert seen["platform key"] == {"platform token", stored}
