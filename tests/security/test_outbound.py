@@ -364,6 +364,9 @@ def test_each_secret_goes_only_where_it_belongs(projects: dict[str, Project]) ->
         "platform key": settings["wppApiKey"],
         "platform token": settings["wppJwtToken"],
     }
+    drawn = project.stack.platform.sessions[settings["wppAccountNumber"]].qrs.values()
+    assert drawn
+    secrets |= {f"QR {number}": qr for number, qr in enumerate(drawn)}
     for system, server in systems.items():
         for received in list(server.received):
             for name, secret in secrets.items():
@@ -376,7 +379,7 @@ def test_each_secret_goes_only_where_it_belongs(projects: dict[str, Project]) ->
     stored = "supabase rest.PATCH.messenger_integrations"
     assert seen["service key"] <= rest | {stored}
     assert seen["anon key"] == {"supabase auth.user"}
-    assert "JWT secret" not in seen
+    assert not {name for name in seen if name == "JWT secret" or name.startswith("QR")}
     assert seen["WPP_SECRET"] == {"platform create"}
     assert seen["user's token"] == seen["signature of the user's token"] == {"supabase auth.user"}
     assert seen["platform key"] == {"platform token", stored}
@@ -400,36 +403,6 @@ def test_the_organization_is_not_named_to_the_platform_beyond_its_id(projects: d
     for received in list(project.stack.platform_server.received):
         assert "@example.com" not in _text(received).replace(project.victim.organization_id, "", 0)
         assert project.victim.user_id not in _text(received)
-
-
-def test_a_hostile_platform_cannot_make_us_call_another_path_or_host(
-    projects: dict[str, Project], ledger: Ledger
-) -> None:
-    """The session's name comes from the platform and goes into addresses."""
-    for session in (
-        "..",
-        ".",
-        "../../internal",
-        "a/b",
-        "a?b=c",
-        "a#b",
-        "a%2Fb",
-        "@evil.example",
-        "//evil.example/",
-        "a\\b",
-        "a b",
-    ):
-        project = _fresh(projects["HS256"])
-        body = b'{"apiKey": "key_0123456789abcdef", "session": "%s"}' % session.replace("\\", "\\\\").encode()
-        project.stack.platform_server.inject(Fault(call="create", status=200, body=body, times=None))
-        project.stack.platform_server.inject(Fault(call="token", status=200, body=b'{"token": "a.b.c"}', times=None))
-        project.victim.create()
-        paths = {r.request.path for r in project.stack.platform_server.received}
-        odd = {p for p in paths if not re.fullmatch(r"/api/integrations/wpp/create|/auth/token|/api/accounts/start"
-               rf"|/(api/accounts|internal/session)/{re.escape(session)}/(status|qr|webhook|stop)", p)}  # fmt: skip
-        project.stack.reset()
-        ledger.note("hostile session name", refused=not odd, reached=len(odd))
-        assert not odd, session
 
 
 @pytest.mark.parametrize("function", [CREATE, PROVISION])

@@ -13,6 +13,8 @@ from tests.conftest import CREATE, PROVISION, Caller, new_caller
 from tests.emulator.faults import Fault
 
 if TYPE_CHECKING:
+    import requests
+
     from tests.security.conftest import Ledger, Project
 
 BOTH = [CREATE, PROVISION]
@@ -46,7 +48,16 @@ def _marks(user: Caller) -> set[str]:
     for row in user.rows():
         marks |= {row["id"], row["webhook_key"]}
         marks |= {value for value in row["settings"].values() if isinstance(value, str)}
+        marks |= set(row["settings"].get("wppRequests", {}))
     return marks
+
+
+def _state(user: Caller) -> Any:
+    """What is stored of this organization, and what its clients and sessions went through."""
+    platform, rows = user.stack.platform, user.rows()
+    ids = {user.organization_id, *(row["settings"].get("wppSubOrgId") for row in rows)}
+    clients = [replace(client) for client in platform.clients if client.organization_id in ids]
+    return rows, clients, [replace(platform.sessions[client.session]) for client in clients]
 
 
 def _received(project: Project) -> str:
@@ -63,6 +74,8 @@ def _answered(project: Project) -> str:
 OPTIONS: list[Any] = [
     None, {}, {"organization_id": "OTHER"}, {"organizationId": "OTHER", "session": "SESSION"}, {"number": "SESSION"},
     {"wppSubOrgId": "OTHER__wpp__00000000"}, {"integration_id": "ROW"}, {"new": True}, {"force": True, "apiKey": "KEY"},
+    {"add_new": True, "organization_id": "OTHER", "wppSubOrgId": "OTHER__wpp__00000000", "session": "SESSION"},
+    {"force_recreate": True, "organization_id": "OTHER", "integration_id": "ROW", "session": "SESSION", "apiKey": "KEY"},
 ]  # fmt: skip
 
 
@@ -79,8 +92,7 @@ def test_a_call_neither_reads_nor_changes_nor_shows_anything_of_another_organiza
     text = json.dumps(options)
     for name, value in named.items():
         text = text.replace(name, value)
-    marks, session = _marks(theirs), project.stack.platform.sessions[named["SESSION"]]
-    before = (theirs.rows(), session.starts, session.stops, session.restarts, session.webhook)
+    marks, before = _marks(theirs), _state(theirs)
     project.forget()
 
     answers = [
@@ -88,13 +100,84 @@ def test_a_call_neither_reads_nor_changes_nor_shows_anything_of_another_organiza
         for _ in (1, 2)
     ]
 
+    assert {answer.status_code for answer in answers} <= {200, 400}
+    _check_that_nothing_crossed(project, marks, answers, ledger)
+    assert _state(theirs) == before
+
+
+def _check_that_nothing_crossed(
+    project: Project, marks: set[str], answers: list[requests.Response], ledger: Ledger
+) -> None:
+    """None of the other organization's marks went to or came from Supabase or the platform, or is in an answer."""
     crossed = {mark for mark in marks if any(mark in shown for shown in (_received(project), _answered(project)))}
     shown = {mark for mark in marks if any(mark in a.text or mark in str(a.headers) for a in answers)}
     ledger.note("another organization's data", refused=not shown, reached=len(crossed))
-    assert {answer.status_code for answer in answers} <= {200, 400}
-    assert not crossed
-    assert not shown
-    assert (theirs.rows(), session.starts, session.stops, session.restarts, session.webhook) == before
+    assert not crossed, "asked for or read upstream"
+    assert not shown, "told to another organization"
+
+
+PLAIN: dict[str, bool] = {}
+ADD_NEW, FORCE_RECREATE = {"add_new": True}, {"force_recreate": True}
+KEYS = {"key-of-a-plain-call": PLAIN, "key-of-an-addition": ADD_NEW, "key-of-a-recreation": FORCE_RECREATE}
+
+
+@pytest.mark.parametrize("options", [PLAIN, ADD_NEW, FORCE_RECREATE], ids=str)
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_another_organization_means_nothing(
+    project: Project, options: dict[str, bool], key: str, ledger: Ledger
+) -> None:
+    """Neither repeated nor refused for other options, as it would be within the organization."""
+    ours, theirs = _user(project), _user(project)
+    assert [theirs.create(used, Idempotency_Key=name).status_code for name, used in KEYS.items()] == [200] * 3
+    marks, before = _marks(theirs), _state(theirs)
+    project.forget()
+
+    first = ours.create(options, Idempotency_Key=key)
+    second = ours.create(options, Idempotency_Key=key)
+
+    assert (first.status_code, first.headers.get("Idempotent-Replayed")) == (200, None)
+    assert (second.status_code, second.headers.get("Idempotent-Replayed")) == (200, "true")
+    assert second.json()["session"] == first.json()["session"] == ours.row()["settings"]["wppAccountNumber"]
+    _check_that_nothing_crossed(project, marks, [first, second], ledger)
+    assert _state(theirs) == before
+    assert theirs.create(KEYS[key], Idempotency_Key=key).headers["Idempotent-Replayed"] == "true"
+
+
+def test_recreating_all_numbers_of_one_organization_leaves_those_of_another(project: Project, ledger: Ledger) -> None:
+    ours, theirs = _user(project), _user(project)
+    for user in (ours, theirs):
+        assert [user.create(options).status_code for options in (PLAIN, ADD_NEW, ADD_NEW)] == [200] * 3
+    marks, before = _marks(theirs), _state(theirs)
+    project.forget()
+
+    answers = [ours.create(options) for options in (FORCE_RECREATE, ADD_NEW, FORCE_RECREATE)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert project.stack.platform_server.count("stop") == 2
+    _check_that_nothing_crossed(project, marks, answers, ledger)
+    assert _state(theirs) == before
+
+
+def test_one_key_of_many_organizations_at_once_adds_a_number_to_each(project: Project) -> None:
+    users = [_user(project) for _ in range(4)]
+    with ThreadPoolExecutor(8) as threads:
+        calls = [(user, threads.submit(user.create, ADD_NEW, Idempotency_Key="everybody's")) for user in users * 2]
+        answers = [(user, call.result()) for user, call in calls]
+    sessions = {user.organization_id: user.row()["settings"]["wppAccountNumber"] for user in users}
+    assert len(set(sessions.values())) == 4
+    assert {answer.json()["session"] == sessions[user.organization_id] for user, answer in answers} == {True}
+
+
+def test_a_key_stays_with_the_organization_when_its_user_is_moved(project: Project) -> None:
+    user, other = _user(project), _user(project)
+    first = user.create(ADD_NEW, Idempotency_Key="mine")
+    _move(user, other.organization_id)
+    moved = user.create(FORCE_RECREATE, Idempotency_Key="mine")
+    assert (moved.status_code, moved.headers.get("Idempotent-Replayed")) == (200, None)
+    assert moved.json()["session"] == other.row()["settings"]["wppAccountNumber"] != first.json()["session"]
+    _move(user, user.organization_id)
+    back = user.create(ADD_NEW, Idempotency_Key="mine")
+    assert (back.json()["session"], back.headers["Idempotent-Replayed"]) == (first.json()["session"], "true")
 
 
 @pytest.mark.parametrize("call", ["auth.user", "rest.GET.profiles", "create", "token", "status", "start", "qr"])

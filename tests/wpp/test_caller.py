@@ -96,8 +96,12 @@ def test_a_new_key_is_found_but_made_up_ids_load_nothing_for_a_minute(
         assert keys.find(str(uuid.uuid4()), upstream) is None
     assert stack.supabase_server.count("auth.jwks") == 2
 
-    seconds[0] += 601
+    stack.supabase.auth.rotate_key("ES256")
+    seconds[0] += 599
     assert keys.find(second, upstream)
+    assert stack.supabase_server.count("auth.jwks") == 2
+    seconds[0] += 2
+    assert keys.find(second, upstream) is None  # withdrawn, and forgotten within ten minutes
     assert stack.supabase_server.count("auth.jwks") == 3
     runtime.close()
 

@@ -174,6 +174,19 @@ def test_a_session_name_cannot_leave_its_place_in_the_path(stack: Stack, invocat
     assert stack.platform_server.received[-1].request.path == "/api/accounts/../../auth?x=1#/status"
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_no_quoting_keeps_in_its_place_is_not_called(
+    stack: Stack, client: WppClient, invocation: Invocation, name: str
+) -> None:
+    stack.platform_server.clear()
+    settings, memory = invocation.settings, invocation.runtime.memory
+    with pytest.raises(ValueError, match="cannot stand in an address"):
+        WppClient(settings.wpp_base_url, Credentials("key", name), invocation.upstream, memory.tokens)
+    with pytest.raises(ValueError, match="cannot stand in an address"):
+        client.delete_message(name)
+    assert not stack.platform_server.received
+
+
 def test_a_token_is_fetched_once_and_used_for_all_calls(stack: Stack, client: WppClient) -> None:
     for _ in range(3):
         client.status()

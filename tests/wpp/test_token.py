@@ -52,7 +52,8 @@ def test_a_short_lived_token_is_still_used_for_most_of_its_life() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expires_at"), [(None, 1), ("", 1), ("a", None), ("a", "soon"), ("a", float("nan")), (3, 1)]
+    ("text", "expires_at"),
+    [(None, 1), ("", 1), ("a", None), ("a", "soon"), ("a", float("nan")), (3, 1), ("a\r\nX-Injected: 1", 1), ("ä", 1)],
 )
 def test_a_stored_token_that_makes_no_sense_is_none(text: object, expires_at: object) -> None:
     assert stored_token(text, expires_at) is None

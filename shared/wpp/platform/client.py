@@ -27,6 +27,8 @@ CREATE_TIMEOUT = 15.0
 """Seconds for one `create`: the platform prepares a whole client in it."""
 _MAX_TEXT = 4096  # characters of a key, session or token; more is no such thing
 _NO_SEGMENTS = (".", "..")  # an address that holds these is shortened on the way: the call would be another one
+# Quoted they are safe with us, but a proxy in front of the platform may decode them before it looks where a call goes.
+_SEPARATORS = frozenset("/\\?#%")
 
 
 @dataclass
@@ -71,10 +73,15 @@ def create_client(
             raise refusal("platform", "create", reply, "is WPP_SECRET right?")
     body = _object("create", reply)
     api_key, session = body.get("apiKey"), body.get("session")
-    if not (_is_text(api_key) and _is_text(session)) or session in _NO_SEGMENTS:
+    if not (_is_text(api_key) and is_session(session)):
         raise nonsense("platform", "create", "apiKey and session", reply)
     # Its `status` is not used: the live state is read a moment later, and decides.
     return Credentials(str(api_key), str(session))
+
+
+def is_session(value: Any) -> bool:
+    """Whether it can be a session's name: those stand in addresses, where some texts would make another call of it."""
+    return _is_text(value) and value not in _NO_SEGMENTS and not _SEPARATORS.intersection(value)
 
 
 class WppClient:
@@ -94,7 +101,7 @@ class WppClient:
         self._memory = memory
         self._stored = stored
         self._lock = threading.Lock()
-        self._path = quote(credentials.session, safe="")
+        self._path = _segment(credentials.session)
 
     def unsaved_token(self) -> AccessToken | None:
         """The token in use, where the stored row has not got it yet."""
@@ -170,7 +177,7 @@ class WppClient:
         return self._message("react", {"to": to, "waMessageId": wa_message_id, "emoji": emoji})
 
     def delete_message(self, task_id: str) -> None:
-        self._call("delete", "DELETE", f"/api/messages/{quote(task_id, safe='')}", repeatable=True)
+        self._call("delete", "DELETE", f"/api/messages/{_segment(task_id)}", repeatable=True)
 
     def _message(self, kind: str, payload: dict[str, Any]) -> str:
         reply = self._call(kind, "POST", f"/api/messages/{kind}", payload)
@@ -256,6 +263,13 @@ def _object(call: str, reply: Reply) -> dict[str, Any]:
     if not isinstance(reply.json, dict):
         raise nonsense("platform", call, "a JSON object", reply)
     return reply.json
+
+
+def _segment(name: str) -> str:
+    """One segment of an address. Raises ValueError for the two names that no quoting keeps."""
+    if name in _NO_SEGMENTS:
+        raise ValueError(f"{name!r} cannot stand in an address")
+    return quote(name, safe="")
 
 
 def _is_about_the_key(reply: Reply) -> bool:

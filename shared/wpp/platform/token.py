@@ -41,6 +41,8 @@ def stored_token(text: Any, expires_at_ms: Any) -> AccessToken | None:
     expires_at = _seconds(expires_at_ms)
     if not isinstance(text, str) or not text or expires_at is None:
         return None
+    if not (text.isascii() and text.isprintable()):  # no header can carry it
+        return None
     return AccessToken(text, expires_at / 1000, expires_at / 1000 - _EARLY)
 
 

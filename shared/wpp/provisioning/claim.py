@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wpp.platform.client import Credentials
+from wpp.platform.client import Credentials, is_session
 from wpp.platform.token import AccessToken, stored_token
 
 if TYPE_CHECKING:
@@ -95,9 +95,10 @@ def failure_of(row: Integration, claim_id: str) -> tuple[str, str] | None:
 
 
 def credentials_of(row: Integration) -> Credentials | None:
+    """What the row's client is reached with. None also where the session's name is none: only the platform can tell it again."""
     api_key, session = row.settings.get("wppApiKey"), row.settings.get("wppAccountNumber")
-    if isinstance(api_key, str) and isinstance(session, str) and api_key and session:
-        return Credentials(api_key, session)
+    if isinstance(api_key, str) and api_key and is_session(session):
+        return Credentials(api_key, str(session))
     return None
 
 
