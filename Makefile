@@ -9,11 +9,11 @@ SHIP := PYTHONPATH=shared $(BIN)/python -m
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user
-	@$(BIN)/python -m tests.emulator run
+run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=]
+	@$(BIN)/python -m tests.emulator run $(if $(PORT),--port $(PORT))
 
 demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play the scan, "connected"
-	@$(BIN)/python -m tests.emulator demo
+	@$(BIN)/python -m tests.emulator demo $(if $(PORT),--port $(PORT))
 
 bench: .venv/.run  ## measure what a user waits for, against calls made one after another
 	@$(BIN)/python -m tests.bench

@@ -13,6 +13,7 @@ exit codes:
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import sys
@@ -49,7 +50,7 @@ class _NotThere(Exception):
     pass
 
 
-class _CannotDraw(Exception):
+class CannotDraw(Exception):
     pass
 
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     _LOG.setLevel(log_level() if options.verbose else logging.CRITICAL)
     try:
         return _carried_out(options)
-    except (NotConfigured, _CannotDraw) as error:
+    except (NotConfigured, CannotDraw) as error:
         return _failure(error, USAGE)
     except (_NotThere, OrganizationNotFound) as error:
         return _failure(error, NOT_THERE)
@@ -174,17 +175,22 @@ def _show(result: _Result, *, as_json: bool) -> None:
         print(f"{name}: {one_line(str(value))}")
     if result.qr:
         print()
-        _draw(result.qr)
+        draw(result.qr)
 
 
-def _draw(qr: str) -> None:
+def draw(qr: str) -> None:
+    """Draws a QR that came as pairing text. Raises CannotDraw."""
     if qr.startswith("data:"):
-        raise _CannotDraw("this platform sends its QR as a picture; --json prints it, for a browser's address bar")
+        raise CannotDraw("this platform sends its QR as a picture; --json prints it, for a browser's address bar")
     try:
         import segno  # no function needs it, so it is not deployed with them
     except ModuleNotFoundError:
-        raise _CannotDraw("drawing a QR needs the package segno; --json prints the QR's text") from None
-    segno.make(qr, error="l").terminal(compact=True, border=2)
+        raise CannotDraw("drawing a QR needs the package segno; --json prints the QR's text") from None
+    drawing = io.StringIO()
+    segno.make(qr, error="l").terminal(drawing, compact=True, border=2)
+    for line in drawing.getvalue().splitlines():
+        # Bright white on black by name: a theme with dark text on white would turn the QR into its negative.
+        print(f"\x1b[97;40m{line}\x1b[0m" if sys.stdout.isatty() else line)
 
 
 def _failure(error: Exception, code: int) -> int:
