@@ -23,6 +23,7 @@ _NOT_EXECUTABLE, _NOT_FOUND, _INTERRUPTED = 126, 127, 130  # as a shell has them
 
 def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs have it ignored
     # Ctrl-C, a closed terminal, a plain kill: all of them end the block below, and so every process in it.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))

@@ -80,6 +80,8 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
     folder = functions_folder(env)
     with ExitStack() as stack:
         output = stack.enter_context(_printed()) if show else None
+        # Compiled code is taken for the source's as long as size and whole second are the same: two quick saves can be that.
+        env = {**env, "PYTHONDONTWRITEBYTECODE": "1"}
         server = stack.enter_context(server_process(env, port, show=output or show))
         try:
             server.wait_until_ready()

@@ -8,6 +8,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -98,7 +99,7 @@ def test_run_says_what_is_where_picks_up_changes_and_ends_with_ctrl_c(terminal: 
     terminal.read_until("reloaded: .*hello/main.py")
     give_up = time.monotonic() + 10
     while requests.post(url, timeout=10).json() != {"said": "two"}:
-        assert time.monotonic() < give_up
+        assert time.monotonic() < give_up, terminal.shown
     requests.post(url.replace("hello", "wpp-create"), timeout=10)
     terminal.read_until(r"wpp-create +\S*401\S* .*missing_authorization\r\n")
 
@@ -138,3 +139,34 @@ def test_exec_gives_a_command_the_whole_stack_and_hands_its_status_on() -> None:
         requests.get(ran.stdout.splitlines()[-1], timeout=5)
     missing = subprocess.run([*STACK, "exec", "no-such-command"], cwd=ROOT, env=CLEAN, capture_output=True, check=False)
     assert (missing.returncode, missing.stderr) == (127, b"error: no-such-command is not found\n")
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        command = [*STACK, "run", "--port", str(port)]
+        ran = subprocess.run(command, cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert ran.stderr.startswith(f"error: port {port} is in use")
+
+
+def test_what_an_install_lacks_is_one_line(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    nobody = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "1"}
+
+    def failed(*arguments: str) -> str:
+        command = ["make", "run", *arguments]
+        ran = subprocess.run(
+            command, cwd=tmp_path, env=CLEAN | nobody, capture_output=True, text=True, timeout=60, check=False
+        )
+        said, _, last = ran.stderr.partition("\n")
+        assert (ran.returncode, last.startswith("make: ***"), last.count("\n")) == (2, True, 1)
+        return said
+
+    assert failed("PYTHON=no-such-python").startswith("error: 'no-such-python' is not found")
+    old = tmp_path / "python3.8"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.8.1 || exit 1\n')
+    old.chmod(0o755)
+    assert failed(f"PYTHON={old}").startswith("error: Python 3.8.1 is too old")
+    assert failed(f"PYTHON={sys.executable}").startswith("error: no network")
