@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def log_line(line: str) -> str | None:
     """A line of the server's output as a person likes to read it; None for what says nothing new."""
     try:
         record = json.loads(line)
-        clock, level, message = record["time"][11:19], record["level"], record["message"]
+        clock = datetime.fromisoformat(record["time"]).astimezone().strftime("%H:%M:%S")
+        level, message = record["level"], record["message"]
     except (ValueError, TypeError, KeyError):
         return styled(line.rstrip("\n"), "dim") if line.strip() else None
     if message == "serving functions":
