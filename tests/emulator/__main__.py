@@ -96,6 +96,7 @@ def _described(local: Local) -> str:
     functions = requests.get(f"{local.server.url}/healthz", timeout=10).json()["functions"]
     lines = [(name.replace("_", "-"), f"{local.functions_url}/{name.replace('_', '-')}") for name in functions]
     lines += [
+        ("API, to try", f"{url}/docs"),
         ("Supabase", url),
         ("WPP Platform", platform),
         ("user", f"{DEMO_EMAIL}, password {DEMO_PASSWORD}"),
