@@ -66,8 +66,8 @@ clean:  ## remove what was built and installed
 	rm -rf .venv dist .local
 
 # One clear line for each thing that may be missing; what pip said in full stands in .venv/install.log.
-define install
-@$(BIN)/pip install --disable-pip-version-check $(1) >.venv/install.log 2>&1 || { \
+define quietly
+@$(1) >.venv/install.log 2>&1 || { \
   if grep -q 'connection broken' .venv/install.log && grep -q 'from versions: none' .venv/install.log; \
   then echo "error: no network, or no package index at the other end of it: pip reaches none (see .venv/install.log)"; \
   else echo "error: the install failed: $$(sed -n 's/^ERROR: //p' .venv/install.log | tail -n 1) (see .venv/install.log)"; fi >&2; exit 1; }
@@ -82,11 +82,11 @@ endef
 	  echo "error: this Python comes without venv; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@echo "installing into .venv (once, about a minute)"
-	$(call install,--require-hashes -r requirements.lock)
-	$(call install,--no-deps --no-build-isolation -e .)
+	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock)
+	$(call quietly,$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .)
 	@touch $@
 
 .venv/.dev: .venv/.run requirements-dev.lock
 	@echo "installing the development tools into .venv (once, about a minute)"
-	$(call install,--require-hashes -r requirements-dev.lock)
+	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock)
 	@touch $@
