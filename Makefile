@@ -10,11 +10,11 @@ SHIP := PYTHONPATH=shared $(BIN)/python -m
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user
-	@$(BIN)/python -m tests.emulator run
+run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=]
+	@$(BIN)/python -m tests.emulator run $(if $(PORT),--port $(PORT))
 
 demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play the scan, "connected"
-	@$(BIN)/python -m tests.emulator demo
+	@$(BIN)/python -m tests.emulator demo $(if $(PORT),--port $(PORT))
 
 bench: .venv/.run  ## measure what a user waits for, against calls made one after another
 	@$(BIN)/python -m tests.bench
@@ -76,16 +76,28 @@ smoke: .venv/.run  ## is what was deployed all right? URL=https://…/functions/
 clean:  ## remove what was built and installed
 	rm -rf .venv dist .local
 
+# One clear line for each thing that may be missing; what pip said in full stands in .venv/install.log.
+define quietly
+@$(1) >.venv/install.log 2>&1 || { \
+  if grep -q 'connection broken' .venv/install.log && grep -q 'from versions: none' .venv/install.log; \
+  then echo "error: no network, or no package index at the other end of it: pip reaches none (see .venv/install.log)"; \
+  else echo "error: the install failed: $$(sed -n 's/^ERROR: //p' .venv/install.log | tail -n 1) (see .venv/install.log)"; fi >&2; exit 1; }
+endef
+
 .venv/.run: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "wpp-functions needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing). Try: make PYTHON=/path/to/python3.11"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: '$(PYTHON)' is not found; wpp-functions needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $$($(PYTHON) --version 2>&1 | head -n 1) is too old; wpp-functions needs 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: this Python comes without venv; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@echo "installing into .venv (once)"
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "installing into .venv (once, about a minute)"
+	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock)
+	$(call quietly,$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .)
 	@touch $@
 
 .venv/.dev: .venv/.run requirements-dev.lock
-	@echo "installing the development tools into .venv (once)"
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@echo "installing the development tools into .venv (once, about a minute)"
+	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock)
 	@touch $@

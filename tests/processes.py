@@ -12,7 +12,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,11 +44,11 @@ class FunctionProcess:
         env: Mapping[str, str],
         port: int,
         *,
-        show: bool = False,
+        show: bool | IO[bytes] = False,
         python: Path | str = sys.executable,
         cwd: Path = ROOT,
     ) -> None:
-        """With `show` the output goes to the terminal instead."""
+        """With `show` the output goes to the terminal, or to the file that it is, instead."""
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
@@ -58,8 +58,8 @@ class FunctionProcess:
             [str(python), *arguments],
             cwd=cwd,
             env={**clean, **env, "PYTHONUNBUFFERED": "1"},
-            stdout=None if show else self._output,
-            stderr=None if show else subprocess.STDOUT,
+            stdout=None if show is True else show or self._output,
+            stderr=None if show is True else subprocess.STDOUT,
             start_new_session=True,
         )
 
@@ -84,6 +84,10 @@ class FunctionProcess:
         """All that was written to standard output and standard error so far."""
         size = os.fstat(self._output.fileno()).st_size
         return os.pread(self._output.fileno(), size, 0).decode(errors="replace")
+
+    def reload(self) -> None:
+        """Has gunicorn start workers on the code as it is now, and end the ones before; no call is lost."""
+        os.kill(self.pid, signal.SIGHUP)
 
     def kill(self) -> None:
         """SIGKILL to the process and its workers: no handler runs, nothing is tidied up."""
@@ -113,7 +117,9 @@ def function_process(name: str, env: Mapping[str, str]) -> FunctionProcess:
     return FunctionProcess([*arguments, "--host", "127.0.0.1"], env, port)
 
 
-def server_process(env: Mapping[str, str], port: int, *, show: bool = False, workers: int = 1) -> FunctionProcess:
+def server_process(
+    env: Mapping[str, str], port: int, *, show: bool | IO[bytes] = False, workers: int = 1
+) -> FunctionProcess:
     """All functions under the product's own server."""
     arguments = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "32"]
     arguments += ["--workers", str(workers), "--timeout", "60", "--log-level", "warning", "--no-control-socket"]

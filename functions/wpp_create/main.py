@@ -8,6 +8,7 @@ from wpp.faas import aws_lambda, functions_framework
 from wpp.faas.function import Call, Function
 from wpp.provisioning.request import idempotency_key_from, options_from
 from wpp.provisioning.service import connect
+from wpp.redaction import masked
 
 if TYPE_CHECKING:
     import flask
@@ -23,14 +24,10 @@ def _run(invocation: Invocation, call: Call) -> dict[str, Any]:
         invocation.answer_headers["Idempotent-Replayed"] = "true"
     fields = {
         "session": connection.session,
-        "apiKey": _masked(connection.api_key),
+        "apiKey": masked(connection.api_key),
         "status": connection.status,
     }
     return fields | ({"qrcode": connection.qrcode} if connection.qrcode else {})
-
-
-def _masked(api_key: str) -> str:
-    return f"{api_key[:6]}••••••{api_key[-4:]}" if len(api_key) >= 12 else "***"
 
 
 FUNCTION = Function("wpp-create", _run)

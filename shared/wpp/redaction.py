@@ -78,6 +78,11 @@ REDACTION = Redaction()
 """The one of this process, as its loggers are of the process too."""
 
 
+def masked(credential: str) -> str:
+    """Enough of a credential to tell it from another, for whoever may know that much: `key_ab••••••wxyz`, or `***`."""
+    return f"{credential[:6]}••••••{credential[-4:]}" if len(credential) >= 12 else "***"
+
+
 def one_line(text: str) -> str:
     """Control characters and line breaks spelled out, so that a text can neither end a line nor steer a terminal."""
     return steady(text).replace("\n", "\\n").replace("\t", "\\t")

@@ -117,7 +117,8 @@ def test_a_function_that_exits_takes_no_other_call_down(server: FunctionProcess)
 def test_a_method_that_nobody_serves_is_405_in_the_functions_own_shape(server: FunctionProcess) -> None:
     answer = requests.request("PROPFIND", f"{server.url}/functions/v1/wpp-create", timeout=5)
 
-    assert (answer.status_code, answer.json()["code"]) == (405, "bad_request")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == "POST, GET, OPTIONS"
 
 
 def test_a_preflight_is_answered_for_every_name(server: FunctionProcess) -> None:

@@ -1,172 +1,157 @@
-"""`make run` and `make demo`: the local stack with both functions behind one address, as the Supabase CLI has it.
-
-    python -m tests.emulator run     until Ctrl-C
-    python -m tests.emulator demo    signs in, connects, draws the QR, plays the scan, ends with "connected"
-
-With SUPABASE_URL in the environment nothing is emulated: the same functions talk to the systems that the environment names.
-"""
+"""The local stack with the functions behind one address, as the Supabase CLI has it."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
-import socket
+import subprocess
 import sys
-import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 
-from tests.emulator.stack import Stack
-from tests.emulator.supabase.app import DEMO_EMAIL, DEMO_PASSWORD
-from tests.processes import FunctionProcess, free_port, server_process
+from tests.emulator import terminal
+from tests.emulator.local import CannotStartError, Local, local_stack, own_environment, require_free, served
+from tests.emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION, DEMO_PASSWORD
+from tests.emulator.terminal import say, styled
+from wpp.cli import draw
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-SUPABASE_PORT, PLATFORM_PORT = 54321, 54330
-_OURS = ("SUPABASE_", "WPP_", "CORS_", "LOG_LEVEL", "AWS_")
+PORT = 54321
+_NOT_EXECUTABLE, _NOT_FOUND, _INTERRUPTED = 126, 127, 130  # as a shell has them
 
 
 def main(arguments: list[str]) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    command = arguments[0] if arguments else ""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs have it ignored
+    # Ctrl-C, a closed terminal, a plain kill: all of them end the block below, and so every process in it.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
-        if command == "run":
-            return _run()
-        if command == "demo":
-            return _demo()
+        return int(options.act(options))
     except KeyboardInterrupt:
-        return 0
-    except _CannotStartError as error:
-        print(f"error: {error}", file=sys.stderr)
+        return 0 if options.act is _run else _INTERRUPTED
+    except CannotStartError as error:
+        terminal.complain(str(error))
         return 1
-    print(__doc__, file=sys.stderr)
-    return 2
 
 
-class _CannotStartError(Exception):
-    pass
-
-
-def _run() -> int:
+def _run(options: argparse.Namespace) -> int:
     if os.environ.get("SUPABASE_URL"):
-        _require_free(SUPABASE_PORT)
-        with server_process(_own_environment(), SUPABASE_PORT, show=True) as server:
-            server.wait_until_ready()
-            print(f"The functions are at {server.url}/functions/v1/ and talk to {os.environ['SUPABASE_URL']}")
+        require_free(options.port)
+        with served(own_environment(), options.port, show=True) as server:
+            say(f"The functions are at {server.url}/functions/v1/ and talk to {os.environ['SUPABASE_URL']}")
             _wait_for_ctrl_c()
-    with _local_stack(show=True) as stack:
-        url = stack.supabase_server.url
-        token = _sign_in(stack)
-        print(
-            f"""
-  Supabase       {url}        user {DEMO_EMAIL}, password {DEMO_PASSWORD}
-  wpp-create     {url}/functions/v1/wpp-create
-  wpp-provision  {url}/functions/v1/wpp-provision
-  WPP Platform   {stack.platform_server.url}
-
-Connect the demo organization (paste it again to poll):
-
-  curl -s -X POST {url}/functions/v1/wpp-create -H 'Authorization: Bearer {token}'
-
-Play the scan of the QR, with the session of the answer:
-
-  curl -s {stack.platform_server.url}/_emulator/scan -d '{{"session": "client_…"}}'
-
-Ctrl-C ends it all. One JSON line per call follows.
-""",
-            flush=True,
-        )
+    with local_stack(options.port, show=True, own=own_environment()) as local:
+        say(_described(local))
         _wait_for_ctrl_c()
     return 0
 
 
-def _demo() -> int:
-    with _local_stack(show=False) as stack:
-        token = _sign_in(stack)
-        print(f"signed in as {DEMO_EMAIL}")
-        created = _call(stack, "wpp-create", token)
-        print(f"wpp-create:    {created['status']}, session {created['session']}, key {created['apiKey']}")
-        provisioned = _call(stack, "wpp-provision", token)
-        print(f"wpp-provision: {provisioned['status']}; scan this with WhatsApp:\n")
-        _draw(provisioned["qrcode"])
+def _demo(options: argparse.Namespace) -> int:
+    with local_stack(options.port, show=False, own=own_environment()) as local:
+        done = styled("✓", "green")
+        say(f"{done} started {local.url}")
+        say(f"{done} signed in as {DEMO_EMAIL}")
+        created = _call(local, "wpp-create")
+        say(f"{done} wpp-create: {created['status']}, session {created['session']}, key {created['apiKey']}")
+        with terminal.progress("  wpp-provision: waiting for a QR"):
+            provisioned = _call(local, "wpp-provision")
+        say(f"{done} wpp-provision: {provisioned['status']}; scan this with WhatsApp:\n")
+        draw(provisioned["qrcode"])
         scan = {"session": provisioned["session"]}
-        requests.post(f"{stack.platform_server.url}/_emulator/scan", json=scan, timeout=10).raise_for_status()
-        print("\nplayed the scan")
-        connected = _call(stack, "wpp-create", token)
-        print(f"wpp-create:    {connected['status']}")
-        return 0 if connected["status"] == "connected" else 1
+        platform = local.stack.platform_server.url
+        requests.post(f"{platform}/_emulator/scan", json=scan, timeout=10).raise_for_status()
+        say(f"\n{done} played the scan")
+        status = _call(local, "wpp-create")["status"]
+        connected = status == "connected"
+        say(f"{done if connected else styled('✗', 'red')} wpp-create: {status}")
+        return 0 if connected else 1
 
 
-@contextmanager
-def _local_stack(*, show: bool) -> Iterator[Stack]:
-    for port in (SUPABASE_PORT, PLATFORM_PORT):
-        _require_free(port)
-    functions_port = free_port()
-    functions_url = f"http://127.0.0.1:{functions_port}"
-    with Stack(supabase_port=SUPABASE_PORT, platform_port=PLATFORM_PORT, functions_url=functions_url) as stack:
-        stack.supabase.auth.token_lifetime = 24 * 3600.0  # the printed curl line should outlast a working day
-        stack.supabase.seed()
-        with server_process(stack.environment() | _own_environment(), functions_port, show=show) as server:
-            _wait_until_ready(server)
-            yield stack
-
-
-def _wait_until_ready(server: FunctionProcess) -> None:
-    try:
-        server.wait_until_ready()
-    except RuntimeError as error:
-        raise _CannotStartError(str(error)) from error
-
-
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _exec(options: argparse.Namespace) -> int:
+    """The command's exit status; 126 and 127 where it cannot be run, 128 and its number where a signal ended it."""
+    with local_stack(options.port, show=False, own={}) as local:
         try:
-            probe.bind(("127.0.0.1", port))
+            command = subprocess.Popen(options.command, env=os.environ | local.environment())
+        except PermissionError:
+            terminal.complain(f"{options.command[0]} cannot be executed")
+            return _NOT_EXECUTABLE
         except OSError:
-            raise _CannotStartError(
-                f"port {port} is in use; stop what listens there (another `make run`, or `supabase start`?)"
-            ) from None
+            terminal.complain(f"{options.command[0]} is not found")
+            return _NOT_FOUND
+        try:
+            status = command.wait()
+        except KeyboardInterrupt:  # it got the same Ctrl-C, and decides itself when it is done
+            status = command.wait()
+        finally:
+            if command.poll() is None:
+                command.terminate()
+                command.wait()
+        return status if status >= 0 else 128 - status
 
 
-def _own_environment() -> dict[str, str]:
-    """What the developer set for the functions goes before the local stack's values."""
-    return {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
+def _described(local: Local) -> str:
+    url, platform = local.url, local.stack.platform_server.url
+    functions = requests.get(f"{local.server.url}/healthz", timeout=10).json()["functions"]
+    lines = [(name.replace("_", "-"), f"{local.functions_url}/{name.replace('_', '-')}") for name in functions]
+    lines += [
+        ("API, to try", f"{url}/docs"),
+        ("Supabase", url),
+        ("WPP Platform", platform),
+        ("user", f"{DEMO_EMAIL}, password {DEMO_PASSWORD}"),
+        ("organization", DEMO_ORGANIZATION),
+    ]
+    table = "\n".join(f"  {styled(name, 'cyan')}{' ' * (15 - len(name))}{value}" for name, value in lines)
+    return f"""
+{styled("The local stack is ready", "bold")}
+
+{table}
+
+Connect the demo organization (paste it again to poll):
+
+  curl -s -X POST {local.functions_url}/wpp-create -H 'Authorization: Bearer {local.token}'
+
+Play the scan of the QR, with the session of the answer:
+
+  curl -s {platform}/_emulator/scan -d '{{"session": "client_…"}}'
+
+{styled("Changes of the code are picked up. Ctrl-C ends it all. One line per call follows.", "dim")}
+"""
 
 
-def _sign_in(stack: Stack) -> str:
-    """As a web client does it."""
-    answer = requests.post(
-        f"{stack.supabase_server.url}/auth/v1/token?grant_type=password",
-        json={"email": DEMO_EMAIL, "password": DEMO_PASSWORD},
-        headers={"apikey": stack.supabase.anon_key},
-        timeout=10,
-    )
-    answer.raise_for_status()
-    return str(answer.json()["access_token"])
-
-
-def _call(stack: Stack, function: str, token: str) -> dict[str, Any]:
-    url = f"{stack.supabase_server.url}/functions/v1/{function}"
-    answer = requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+def _call(local: Local, function: str) -> dict[str, Any]:
+    url = f"{local.functions_url}/{function}"
+    answer = requests.post(url, headers={"Authorization": f"Bearer {local.token}"}, timeout=60)
     body: dict[str, Any] = answer.json()
     if answer.status_code != 200:
-        raise _CannotStartError(f"{function} answered {answer.status_code}: {body}")
+        raise CannotStartError(f"{function} answered {answer.status_code}: {body}")
     return body
-
-
-def _draw(pairing_text: str) -> None:
-    import segno
-
-    segno.make(pairing_text, error="l").terminal(compact=True, border=2)
 
 
 def _wait_for_ctrl_c() -> None:
     while True:
-        time.sleep(3600)
+        signal.pause()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.emulator", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, act: Any, port: int, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument(
+            "--port", type=int, default=port, help="of Supabase; the platform's is 9 above; 0: any free ones"
+        )
+        added.set_defaults(act=act)
+        return added
+
+    real = "; with SUPABASE_URL set, the functions alone, talking to the systems that the environment names"
+    command("run", _run, PORT, f"serve until Ctrl-C{real}")
+    command("demo", _demo, PORT, 'sign in, connect, draw the QR, play the scan, end with "connected"')
+    execute = command("exec", _exec, 0, "run a command with the stack's addresses and keys in its environment")
+    execute.add_argument("command", nargs="+", metavar="COMMAND", help="after `--`; its exit status is the result")
+    return parser
 
 
 if __name__ == "__main__":

@@ -133,6 +133,7 @@ def test_a_caller_without_an_organization_is_told_so(caller: Caller, function: s
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [(b"{", 400, "bad_request"), (b"[]", 400, "bad_request"), (b'"x"', 400, "bad_request"), (b"\xff", 400, "bad_request"),
+     (b"\x1e", 400, "bad_request"),
      (b"[" * 60_000, 400, "bad_request"), (b" " * 65_537, 413, "body_too_large")],
 )  # fmt: skip
 def test_a_bad_body_is_refused(caller: Caller, function: str, body: bytes, status: int, code: str) -> None:

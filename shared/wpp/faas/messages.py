@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_BODY_BYTES = 64 * 1024
+_WHITE_SPACE = " \t\r\n"  # JSON's; Python strips more, and what is left of b"\x1e" would count as empty
 
 
 class Request(NamedTuple):
@@ -30,7 +31,7 @@ class Request(NamedTuple):
             raise BodyTooLarge(f"The body is larger than {MAX_BODY_BYTES // 1024} KiB")
         try:
             text = self.body.decode()
-            value = json.loads(text) if text.strip() else {}
+            value = json.loads(text) if text.strip(_WHITE_SPACE) else {}
         except (ValueError, RecursionError) as error:
             raise BadRequest("The body is not valid JSON") from error
         if not isinstance(value, dict):

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Target = Callable[[flask.Request], Any]
 _LOG = logging.getLogger("wpp")
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def create_app(folder: Path) -> flask.Flask:
@@ -58,8 +57,10 @@ def create_app(folder: Path) -> flask.Flask:
         return _response(json_answer(503 if broken else 200, state, {}))
 
     app.add_url_rule("/healthz", "health", health, methods=["GET"])
+    app.view_functions["call"] = call
     for rule in ("/functions/v1/<name>", "/<name>"):
-        app.add_url_rule(rule, rule, call, methods=_METHODS, provide_automatic_options=False, strict_slashes=False)
+        # For any method there is, also one that Flask has no name for: a function refuses by itself what it does not serve.
+        app.url_map.add(app.url_rule_class(rule, endpoint="call", strict_slashes=False))
     app.register_error_handler(404, lambda _: _error(404, "not_found", "There is no function at this address"))
     app.register_error_handler(HTTPException, lambda error: _error(error.code or 500, "bad_request", error.name))
     app.register_error_handler(Exception, _unforeseen)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from jose import jwt
 
+from tests.emulator.docs import documentation
 from tests.emulator.messages import Request, Response, json_response
 from tests.emulator.supabase.auth import Auth
 from tests.emulator.supabase.database import TABLES, Database, shown, stored
@@ -116,6 +117,8 @@ class SupabaseApp:
         path = request.path
         if path.startswith("/functions/v1/"):
             return "functions", lambda: self._function(request)
+        if path == "/docs" or path.startswith("/docs/"):
+            return "docs", lambda: documentation(path.removeprefix("/docs").strip("/"))
         if request.method == "OPTIONS":
             return "preflight", lambda: Response(204, headers=_CORS)
         if path.startswith("/rest/v1/"):

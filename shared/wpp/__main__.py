@@ -1,0 +1,10 @@
+"""`python -m wpp`: the platform client for operators."""
+
+from __future__ import annotations
+
+import sys
+
+from wpp.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,247 @@
+"""The WhatsApp connection of an organization, for operators and their scripts.
+
+Configured by the same environment variables as the functions. Credentials are shown masked; `qr` shows the QR it is asked for.
+
+exit codes:
+  0  done
+  1  Supabase or WPP Platform refused it, or this program failed
+  2  wrong usage or configuration
+  3  not there: no such organization, no client, or no QR yet
+  4  Supabase or WPP Platform cannot be reached, or took too long: trying again may help
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import sys
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from wpp.config import log_level, settings_from
+from wpp.errors import NotConfigured, OrganizationNotFound, WppError
+from wpp.faas import logs
+from wpp.platform.state import State
+from wpp.provisioning.access import client_for
+from wpp.provisioning.claim import credentials_of, primary_number, token_of
+from wpp.provisioning.creation import Creation, Made
+from wpp.provisioning.service import running
+from wpp.provisioning.session import Session
+from wpp.redaction import masked, one_line
+from wpp.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wpp.runtime import Invocation
+    from wpp.supabase.rows import Integration
+
+DONE, FAILED, USAGE, NOT_THERE, TRY_AGAIN, INTERRUPTED = 0, 1, 2, 3, 4, 130
+_SPARE = 8.0  # seconds beside the wait for a QR: for finding the client and starting its session
+_LONGEST_WAIT = 300.0
+_LOG = logging.getLogger("wpp")
+
+
+class _NotThere(Exception):
+    pass
+
+
+class CannotDraw(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class _Result:
+    fields: dict[str, Any]
+    qr: str | None = field(default=None, repr=False)
+    code: int = DONE
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command: the exit code. Raises SystemExit where the arguments are wrong."""
+    options = _parser().parse_args(arguments)
+    logs.set_up()
+    _LOG.setLevel(log_level() if options.verbose else logging.CRITICAL)
+    try:
+        return _carried_out(options)
+    except (NotConfigured, CannotDraw) as error:
+        return _failure(error, USAGE)
+    except (_NotThere, OrganizationNotFound) as error:
+        return _failure(error, NOT_THERE)
+    except WppError as error:
+        return _failure(error, TRY_AGAIN if error.retryable else FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - its text and its traceback may hold anything
+        _LOG.critical("an unforeseen error", exc_info=error)
+        return FAILED
+
+
+def _carried_out(options: argparse.Namespace) -> int:
+    settings = settings_from()
+    wait = getattr(options, "wait", 0.0)
+    seconds = max(settings.deadline_seconds, wait + _SPARE)
+    runtime = Runtime(settings._replace(deadline_seconds=seconds, qr_wait_seconds=wait))
+    try:
+        invocation = runtime.begin("cli", uuid.uuid4().hex)
+        act: Callable[[Invocation, argparse.Namespace], _Result] = options.act
+        result = act(invocation, options)
+    finally:
+        runtime.close()
+    for warning in invocation.warnings:
+        print(f"warning: {one_line(warning)}", file=sys.stderr)
+    _show(result, as_json=options.json)
+    return result.code
+
+
+def _create(invocation: Invocation, options: argparse.Namespace) -> _Result:
+    number = primary_number(options.organization)
+    row = number.find(invocation.rows.of_organization(options.organization))
+    made = Creation(invocation, number).obtain(row)
+    session, said = running(invocation, number, made, None)
+    return _Result({**_described(session.row), "created": made.created, "status": said.state.value})
+
+
+def _token(invocation: Invocation, options: argparse.Namespace) -> _Result:
+    row = _row(invocation, options)
+    stored = token_of(row)
+    # Always a new one: this is the command that tells whether the platform takes the key.
+    token = client_for(invocation, row).token(refused=stored.text if stored else None)
+    expires = datetime.fromtimestamp(token.expires_at, UTC).isoformat(timespec="seconds")
+    return _Result({**_described(row), "token": masked(token.text), "expires": expires})
+
+
+def _status(invocation: Invocation, options: argparse.Namespace) -> _Result:
+    row = _row(invocation, options)
+    said = client_for(invocation, row).status()
+    if said.warning:
+        invocation.warn(said.warning)
+    return _Result({**_described(row), "status": said.state.value})
+
+
+def _qr(invocation: Invocation, options: argparse.Namespace) -> _Result:
+    row = _row(invocation, options)
+    session = Session(invocation, Made(row, client_for(invocation, row)))
+    said = session.bring_forward()
+    if options.wait and said.qr is None and said.state is not State.CONNECTED and sys.stderr.isatty():
+        print(f"waiting up to {options.wait:g} s for a QR", file=sys.stderr)
+    said = session.wait_for_qr(said)
+    settled = said.qr is not None or said.state is State.CONNECTED
+    fields = {**_described(row), "status": said.state.value}
+    return _Result(fields, said.qr, DONE if settled else NOT_THERE)
+
+
+def _send_text(invocation: Invocation, options: argparse.Namespace) -> _Result:
+    text = sys.stdin.read() if options.text == "-" else options.text
+    row = _row(invocation, options)
+    task = client_for(invocation, row).send_text(options.to, text)
+    return _Result({**_described(row), "task": task})
+
+
+def _stop(invocation: Invocation, options: argparse.Namespace) -> _Result:
+    row = _row(invocation, options)
+    client_for(invocation, row).stop()
+    return _Result({**_described(row), "stopped": True})
+
+
+def _row(invocation: Invocation, options: argparse.Namespace) -> Integration:
+    """The row of the session that was asked for, else of the organization's primary number. Raises _NotThere."""
+    rows = invocation.rows.of_organization(options.organization)
+    if options.session is None:
+        found = primary_number(options.organization).find(rows)
+    else:
+        found = next((row for row in rows if row.settings.get("wppAccountNumber") == options.session), None)
+    if found is None or credentials_of(found) is None:
+        what = "client" if options.session is None else f"session {options.session}"
+        raise _NotThere(f"organization {options.organization} has no {what}; `create` makes its client")
+    return found
+
+
+def _described(row: Integration) -> dict[str, Any]:
+    credentials = credentials_of(row)
+    known = {"session": credentials.session, "apiKey": masked(credentials.api_key)} if credentials else {}
+    return {"organization": row.organization_id, "integration": row.id, **known}
+
+
+def _show(result: _Result, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result.fields | ({"qrcode": result.qr} if result.qr else {}), ensure_ascii=False))
+        return
+    for name, value in result.fields.items():
+        print(f"{name}: {one_line(str(value))}")
+    if result.qr:
+        print()
+        draw(result.qr)
+
+
+def draw(qr: str) -> None:
+    """Draws a QR that came as pairing text. Raises CannotDraw."""
+    if qr.startswith("data:"):
+        raise CannotDraw("this platform sends its QR as a picture; --json prints it, for a browser's address bar")
+    try:
+        import segno  # no function needs it, so it is not deployed with them
+    except ModuleNotFoundError:
+        raise CannotDraw("drawing a QR needs the package segno; --json prints the QR's text") from None
+    drawing = io.StringIO()
+    segno.make(qr, error="l").terminal(drawing, compact=True, border=2)
+    for line in drawing.getvalue().splitlines():
+        # Bright white on black by name: a theme with dark text on white would turn the QR into its negative.
+        print(f"\x1b[97;40m{line}\x1b[0m" if sys.stdout.isatty() else line)
+
+
+def _failure(error: Exception, code: int) -> int:
+    print(f"error: {one_line(str(error))}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    summary, _, rest = (__doc__ or "").partition("\n\n")
+    every = argparse.ArgumentParser(add_help=False)
+    every.add_argument("organization", type=_uuid, metavar="ORGANIZATION", help="its id, a UUID")
+    every.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    every.add_argument("--verbose", action="store_true", help="log to standard error, as LOG_LEVEL says")
+    one = argparse.ArgumentParser(add_help=False)
+    one.add_argument("--session", help="of a further number; default: the organization's primary number")
+
+    parser = argparse.ArgumentParser(
+        prog="python -m wpp",
+        description=summary,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, act: Callable[..., _Result], text: str, *of_one: argparse.ArgumentParser) -> Any:
+        added = commands.add_parser(name, parents=[every, *of_one], help=text, description=text, allow_abbrev=False)
+        added.set_defaults(act=act)
+        return added
+
+    command("create", _create, "make its client, or name the one it has, and start the session")
+    command("token", _token, "get a platform token: does the stored key work?", one)
+    command("status", _status, "where the session stands; changes nothing", one)
+    qr = command("qr", _qr, "start the session if it is offline, and draw the QR to scan", one)
+    qr.add_argument("--wait", type=_seconds, default=20.0, metavar="SECONDS", help="for a QR, default 20")
+    send = command("send-text", _send_text, "send a text message", one)
+    send.add_argument("to", metavar="TO", help="phone number or chat id")
+    send.add_argument("text", metavar="TEXT", help="`-` reads it from standard input")
+    command("stop", _stop, "stop the session: the phone is logged out", one)
+    return parser
+
+
+def _uuid(text: str) -> str:
+    return str(uuid.UUID(text))
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {_LONGEST_WAIT:g}")
+    return seconds
+
+
+_uuid.__name__, _seconds.__name__ = "UUID", "number of seconds"  # what argparse calls them in its messages

@@ -1,0 +1,159 @@
+"""The local stack with the functions behind it, as `run`, `demo` and `exec` start it: one address for all, a user to sign in."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import requests
+
+from tests.emulator.reload import Watcher, problem
+from tests.emulator.stack import Stack
+from tests.emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION, DEMO_PASSWORD
+from tests.emulator.terminal import complain, is_terminal, log_line, say, styled
+from tests.processes import ROOT, FunctionProcess, free_port, server_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import IO
+
+_OURS = ("SUPABASE_", "WPP_", "CORS_", "LOG_LEVEL", "AWS_", "FUNCTIONS_DIR")
+_TOKEN_LIFETIME = 24 * 3600.0  # seconds: what is printed should outlast a working day
+
+
+class CannotStartError(Exception):
+    """Its text is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Local:
+    stack: Stack
+    server: FunctionProcess
+    token: str
+    """The demo user's access token."""
+
+    @property
+    def url(self) -> str:
+        return self.stack.supabase_server.url
+
+    @property
+    def functions_url(self) -> str:
+        return f"{self.url}/functions/v1"
+
+    def environment(self) -> dict[str, str]:
+        """What a program needs to use all of it."""
+        return self.stack.environment() | {
+            "FUNCTIONS_URL": self.functions_url,
+            "USER_EMAIL": DEMO_EMAIL,
+            "USER_PASSWORD": DEMO_PASSWORD,
+            "USER_ACCESS_TOKEN": self.token,
+            "ORGANIZATION_ID": DEMO_ORGANIZATION,
+        }
+
+
+@contextmanager
+def local_stack(port: int, *, show: bool, own: Mapping[str, str]) -> Iterator[Local]:
+    """Supabase with the functions on `port` and the platform on the one 9 above it, or both on free ones for 0.
+
+    `own` goes before the stack's own values. With `show` the functions' log is printed, and changed code is picked up.
+    """
+    ports = (port, port + 9) if port else (0, 0)
+    for wanted in ports:
+        require_free(wanted)
+    functions_port = free_port()
+    functions_url = f"http://127.0.0.1:{functions_port}"
+    with Stack(supabase_port=ports[0], platform_port=ports[1], functions_url=functions_url) as stack:
+        stack.supabase.auth.token_lifetime = _TOKEN_LIFETIME
+        stack.supabase.seed()
+        with served({**stack.environment(), **own}, functions_port, show=show) as server:
+            yield Local(stack, server, _sign_in(stack))
+
+
+@contextmanager
+def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[FunctionProcess]:
+    """The functions under the product's server, ready. Raises CannotStartError."""
+    folder = functions_folder(env)
+    with ExitStack() as stack:
+        output = stack.enter_context(_printed()) if show else None
+        # Compiled code is taken for the source's as long as size and whole second are the same: two quick saves can be that.
+        env = {**env, "PYTHONDONTWRITEBYTECODE": "1"}
+        server = stack.enter_context(server_process(env, port, show=output or show))
+        try:
+            server.wait_until_ready()
+        except RuntimeError as error:
+            raise CannotStartError(problem(folder) or str(error)) from error
+        if show:
+            stack.callback(_watcher(folder, server).stop)
+        yield server
+
+
+def own_environment() -> dict[str, str]:
+    """What the developer set for the functions."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
+
+
+def functions_folder(env: Mapping[str, str]) -> Path:
+    return (ROOT / (env.get("FUNCTIONS_DIR") or "functions")).resolve()
+
+
+def require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise CannotStartError(
+                f"port {port} is in use: stop what listens there (another `make run`? `supabase start`?) or add PORT=54400"
+            ) from None
+
+
+def _watcher(folder: Path, server: FunctionProcess) -> Watcher:
+    def changed(paths: list[Path]) -> None:
+        shown = ", ".join(str(path).replace(f"{ROOT}/", "") for path in paths[:3])
+        wrong = problem(folder)
+        if wrong:
+            complain(f"{wrong} (the code before it goes on serving)")
+        else:
+            server.reload()
+            say(styled(f"reloaded: {shown}", "cyan"))
+
+    return Watcher([folder, ROOT / "shared/wpp"], changed)
+
+
+@contextmanager
+def _printed() -> Iterator[IO[bytes] | None]:
+    """A file whose lines are printed as a person likes to read them; None where nobody reads along: a log stays JSON."""
+    if not is_terminal():
+        yield None
+        return
+    reading, writing = os.pipe()
+
+    def show() -> None:
+        with open(reading, encoding="utf-8", errors="replace") as lines:  # noqa: PTH123 - a descriptor, no path
+            for line in lines:
+                shown = log_line(line)
+                if shown is not None:
+                    say(shown)
+
+    printing = threading.Thread(target=show, daemon=True)
+    printing.start()
+    with open(writing, "wb") as output:  # noqa: PTH123
+        yield output
+    printing.join(1)
+
+
+def _sign_in(stack: Stack) -> str:
+    """As a web client does it."""
+    answer = requests.post(
+        f"{stack.supabase_server.url}/auth/v1/token?grant_type=password",
+        json={"email": DEMO_EMAIL, "password": DEMO_PASSWORD},
+        headers={"apikey": stack.supabase.anon_key},
+        timeout=10,
+    )
+    answer.raise_for_status()
+    return str(answer.json()["access_token"])

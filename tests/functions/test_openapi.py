@@ -1,0 +1,174 @@
+"""functions/openapi.yaml says what the running functions do: schemathesis calls them by it, and every status is provoked."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import pytest
+import requests
+import schemathesis
+from schemathesis.checks import CHECKS, load_all_checks
+
+from tests.conftest import Caller, new_caller
+from tests.emulator.faults import Fault
+from tests.processes import ROOT, free_port, server_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.emulator.stack import Stack
+
+DESCRIPTION = ROOT / "functions/openapi.yaml"
+CONFORMANCE = ("status_code", "content_type", "response_headers", "response_schema")
+# 422 answers a valid request too: one with a key that came with other options before.
+SETTINGS = """
+warnings.fail-on = true
+[[operations]]
+include-operation-id = "create"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 422]
+"""
+OF_THE_SERVER = {"content-type", "content-length", "date", "server", "connection", "transfer-encoding"}
+
+
+@pytest.fixture(scope="module")
+def addresses(_stack: Stack) -> Iterator[dict[str, str]]:
+    """All functions three times: as ever, with hardly any time, and without configuration."""
+    env = _stack.environment()
+    kinds = {"usual": env, "hurried": env | {"WPP_DEADLINE_SECONDS": "1"}, "unconfigured": {}}
+    servers = {kind: server_process(env | {"WPP_QR_WAIT_SECONDS": "1"}, free_port()) for kind, env in kinds.items()}
+    try:
+        for server in servers.values():
+            server.wait_until_ready()
+        yield {kind: f"{server.url}/functions/v1" for kind, server in servers.items()}
+    finally:
+        for server in servers.values():
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def description() -> Any:
+    load_all_checks()
+    return schemathesis.openapi.from_path(DESCRIPTION)
+
+
+def test_calls_made_up_from_the_description_are_answered_as_it_says(
+    stack: Stack, addresses: dict[str, str], tmp_path: Path
+) -> None:
+    stack.platform.settings.qr_delay = 0.0
+    token = new_caller(stack, {}).token
+    (tmp_path / "schemathesis.toml").write_text(SETTINGS)
+    command = [str(Path(sys.executable).with_name("st")), "run", str(DESCRIPTION), "--url", addresses["usual"]]
+    command += ["--header", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing"]
+    command += ["--max-examples", "15", "--seed", "1", "--continue-on-failure", "--suppress-health-check", "all"]
+    clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    ran = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stdout
+    tested = re.search(r"(\d+) generated, (\d+) passed", ran.stdout)
+    assert tested, ran.stdout
+    assert int(tested[2]) > 100
+
+
+def stranger(caller: Caller) -> Caller:
+    """A user of no organization."""
+    caller.stack.supabase.add_user(f"no-{caller.user_id}@example.com")
+    caller.token = caller.stack.supabase.sign_in(f"no-{caller.user_id}@example.com")
+    return caller
+
+
+def reused(caller: Caller, url: str) -> requests.Response:
+    caller.call_at(url, Idempotency_Key="once")
+    return caller.call_at(url, {"add_new": True}, Idempotency_Key="once")
+
+
+def claimed_by_another(caller: Caller, url: str) -> requests.Response:
+    claim = {"id": "another", "expiresAt": int((time.time() + 30) * 1000)}
+    settings = {"wppClaim": claim, "wppIdempotencyKey": "another's"}
+    caller.stack.supabase.insert_row(
+        organization_id=caller.organization_id, is_active=False, is_primary=True, settings=settings
+    )
+    return caller.call_at(url)
+
+
+def failing(caller: Caller, url: str, fault: Fault) -> requests.Response:
+    caller.stack.platform_server.inject(fault)
+    return caller.call_at(url)
+
+
+# Status: which server, and how.
+PROVOKED: dict[int, tuple[str, Callable[[Caller, str], requests.Response]]] = {
+    200: ("usual", lambda caller, url: caller.call_at(url)),
+    400: ("usual", lambda caller, url: caller.call_at(url, [])),
+    401: ("usual", lambda _, url: requests.post(url, timeout=10)),
+    404: ("usual", lambda caller, url: stranger(caller).call_at(url)),
+    413: ("usual", lambda caller, url: caller.call_at(url, "x" * 65_536)),
+    422: ("usual", reused),
+    500: ("unconfigured", lambda caller, url: caller.call_at(url)),
+    502: ("usual", lambda caller, url: failing(caller, url, Fault("token", status=429, headers={"Retry-After": "99"}))),
+    503: ("hurried", claimed_by_another),
+    504: ("hurried", lambda caller, url: failing(caller, url, Fault("create", action="hang"))),
+}
+
+
+@pytest.mark.parametrize("function", ["wpp-create", "wpp-provision"])
+def test_every_documented_status_is_seen_and_as_documented(
+    stack: Stack, addresses: dict[str, str], description: Any, function: str
+) -> None:
+    operation = description[f"/{function}"]["POST"]
+    documented = {int(status): answer for status, answer in operation.definition.raw["responses"].items()}
+    for status in documented:
+        kind, provoke = PROVOKED[status]
+        answer = provoke(new_caller(stack, {}), f"{addresses[kind]}/{function}")
+        stack.reset()
+        assert answer.status_code == status
+        checks = [CHECKS.get_one(f"{name}_conformance") for name in CONFORMANCE]
+        operation.Case().validate_response(answer, checks=checks)
+        names = {name.lower() for name in documented[status]["headers"]}
+        assert {name.lower() for name in answer.headers} <= names | OF_THE_SERVER
+        assert ("Retry-After" in answer.headers) == (status in (502, 503))
+
+
+def test_other_methods_are_answered_as_documented(addresses: dict[str, str], description: Any) -> None:
+    documented = description.raw_schema["components"]["responses"]["MethodNotAllowed"]
+    for function in ("wpp-create", "wpp-provision"):
+        for method in ("PUT", "TRACE", "QUERY"):
+            answer = requests.request(method, f"{addresses['usual']}/{function}", timeout=10)
+            assert answer.status_code == 405
+            assert answer.headers["Allow"] == documented["headers"]["Allow"]["schema"]["const"]
+            validate(documented["content"]["application/json"]["schema"], answer.json(), description)
+
+
+def test_every_example_of_an_answer_fits_its_schema(description: Any) -> None:
+    seen = 0
+    for path in description.raw_schema["paths"].values():
+        for operation in path.values():
+            for answer in operation["responses"].values():
+                for content in answer.get("content", {}).values():
+                    examples = [e["value"] for e in content.get("examples", {}).values()]
+                    for example in examples or [content["example"]]:
+                        validate(content["schema"], example, description)
+                        seen += 1
+    assert seen > 20
+
+
+def validate(schema: dict[str, Any], instance: Any, description: Any) -> None:
+    jsonschema_rs.validate({**schema, "components": description.raw_schema["components"]}, instance)
+
+
+def test_the_local_stack_shows_it_as_a_page_that_needs_nothing_from_afar(stack: Stack) -> None:
+    url = stack.supabase_server.url
+    page = requests.get(f"{url}/docs", timeout=10)
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert requests.get(f"{url}/docs/openapi.yaml", timeout=10).content == DESCRIPTION.read_bytes()
+    used = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(used) == 3
+    for path in used:
+        assert path.startswith("/docs/")
+        assert requests.get(url + path, timeout=10).status_code == 200
+    assert requests.get(f"{url}/docs/..%2F__init__.py", timeout=10).status_code == 404

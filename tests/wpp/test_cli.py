@@ -1,0 +1,119 @@
+"""`python -m wpp` as an operator or a script runs it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+import segno
+
+from tests.emulator.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.emulator.stack import Stack
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+DONE, FAILED, USAGE, NOT_THERE, TRY_AGAIN = 0, 1, 2, 3, 4
+
+
+@pytest.fixture
+def organization(stack: Stack) -> str:
+    organization_id = str(uuid.uuid4())
+    stack.supabase.add_user(f"{organization_id}@example.com", organization_id=organization_id)
+    return organization_id
+
+
+@pytest.fixture
+def cli(stack: Stack) -> Cli:
+    def run(*arguments: str, given: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "wpp", *arguments]
+        clean = {"PATH": os.environ["PATH"]} | stack.environment() | env
+        return subprocess.run(command, input=given, capture_output=True, text=True, timeout=30, env=clean, check=False)
+
+    return run
+
+
+def test_an_operator_connects_an_organization_writes_and_stops(stack: Stack, cli: Cli, organization: str) -> None:
+    stack.platform.settings.qr_lifetime = 3600.0
+    created = json.loads(cli("create", organization, "--json").stdout)
+    again = json.loads(cli("create", organization, "--json").stdout)
+    token = json.loads(cli("token", organization, "--json").stdout)
+    drawn = cli("qr", organization, "--wait", "10")
+    (client,) = stack.platform.clients_of(organization)
+    session = stack.platform.sessions[client.session]
+    picture = io.StringIO()
+    segno.make(session.qrs[0], error="l").terminal(picture, compact=True, border=2)
+    stack.platform.scan(client.session)
+    status = cli("status", organization)
+    sent = cli("send-text", organization, "79990000000", "-", given="two\nlines")
+    stopped = cli("stop", organization)
+
+    (row,) = stack.supabase.rows(organization)
+    masked = f"{client.api_key[:6]}••••••{client.api_key[-4:]}"
+    named = {"organization": organization, "integration": row["id"], "session": client.session, "apiKey": masked}
+    assert created == {**named, "created": True, "status": "starting"}
+    assert again.items() >= {**named, "created": False}.items()
+    assert session.webhook == stack.environment()["WPP_WEBHOOK_URL"]
+    assert token["token"].startswith("eyJ")
+    assert len(token["token"]) == 16
+    assert drawn.stdout.endswith(picture.getvalue())
+    assert (drawn.returncode, drawn.stderr) == (DONE, "")
+    assert "status: connected\n" in status.stdout
+    assert client.api_key not in status.stdout
+    (message,) = [m for m in stack.platform.messages.values() if m["session"] == client.session]
+    assert (message["to"], message["text"]) == ("79990000000", "two\nlines")
+    assert "task: task_" in sent.stdout
+    assert stopped.returncode == DONE
+    assert stack.platform.state(session) == "offline"
+
+
+def test_scripts_can_tell_the_failures_apart(stack: Stack, cli: Cli, organization: str) -> None:
+    def failed(*arguments: str, **env: str) -> tuple[int, str]:
+        ran = cli(*arguments, **env)
+        assert ran.stdout == ""
+        return ran.returncode, ran.stderr
+
+    code, said = failed("status", organization, WPP_SECRET="", SUPABASE_URL="ftp://x")
+    assert (code, said.count("\n")) == (USAGE, 1)
+    assert "WPP_SECRET is missing" in said
+    assert failed("status", "no-uuid")[0] == USAGE
+    code, said = failed("status", organization)
+    assert (code, said.count("\n")) == (NOT_THERE, 1)
+    assert failed("create", str(uuid.uuid4())) == (NOT_THERE, "error: Organization not found\n")
+    code, said = failed("create", organization, WPP_SECRET="a-wrong-secret")
+    assert (code, "WPP_SECRET" in said, "a-wrong-secret" in said) == (FAILED, True, False)
+    stack.platform_server.inject(Fault("create", action="refuse"))
+    code, said = failed("create", organization, WPP_DEADLINE_SECONDS="2")
+    assert (code, said.count("\n")) == (TRY_AGAIN, 1)
+
+
+def test_a_session_that_has_no_qr_yet_is_not_there_and_a_picture_is_not_drawn(
+    stack: Stack, cli: Cli, organization: str
+) -> None:
+    stack.platform.settings.stuck_starting = True
+    cli("create", organization)
+    waited = cli("qr", organization, "--wait", "0.3", "--json")
+    stack.platform.settings.stuck_starting = False
+    stack.platform.settings.qr_as_png = True
+    drawn = cli("qr", organization)
+    shown = cli("qr", organization, "--json")
+    assert (waited.returncode, json.loads(waited.stdout)["status"]) == (NOT_THERE, "starting")
+    assert (drawn.returncode, "--json" in drawn.stderr) == (USAGE, True)
+    assert (shown.returncode, json.loads(shown.stdout)["qrcode"][:15]) == (DONE, "data:image/png;")
+
+
+def test_a_further_number_is_chosen_by_its_session(stack: Stack, cli: Cli, organization: str) -> None:
+    keys = {"wppApiKey": "key_of-the-second-number", "wppAccountNumber": "client_second", "wppSubOrgId": "x__wpp__1"}
+    stack.supabase.insert_row(organization_id=organization, is_primary=False, settings=keys)
+    assert cli("status", organization).returncode == NOT_THERE
+    refused = cli("token", organization, "--session", "client_second")
+    assert (refused.returncode, "refuses the organization's API key" in refused.stderr) == (FAILED, True)
