@@ -24,7 +24,7 @@ BOTH = [CREATE, PROVISION]
 def project(projects: dict[str, Project]) -> Project:
     found = projects["ES256"]
     found.stack.reset()
-    found.stack.platform.settings.qr_delay = 0.1
+    found.stack.platform.settings.qr_delay = 0
     return found
 
 
@@ -186,7 +186,6 @@ def test_failures_of_one_organization_show_nothing_of_another(project: Project, 
     assert theirs.provision().status_code == 200
     marks = _marks(theirs)
     server = project.stack.supabase_server if "." in call else project.stack.platform_server
-    project.stack.platform.settings.qr_delay = 0
     server.inject(Fault(call=call, status=500, body=json.dumps(sorted(marks)).encode(), times=None))
     with ThreadPoolExecutor(len(BOTH)) as threads:
         answers = list(threads.map(lambda function: ours[function].call(function), BOTH))
