@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -71,15 +73,13 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _exec(options: argparse.Namespace) -> int:
     """The command's exit status; 126 and 127 where it cannot be run, 128 and its number where a signal ended it."""
+    program = shutil.which(options.command[0])
+    if program is None:
+        found = Path(options.command[0]).exists()
+        terminal.complain(f"{options.command[0]} {'cannot be executed' if found else 'is not found'}")
+        return _NOT_EXECUTABLE if found else _NOT_FOUND
     with local_stack(options.port, show=False, own={}) as local:
-        try:
-            command = subprocess.Popen(options.command, env=os.environ | local.environment())
-        except PermissionError:
-            terminal.complain(f"{options.command[0]} cannot be executed")
-            return _NOT_EXECUTABLE
-        except OSError:
-            terminal.complain(f"{options.command[0]} is not found")
-            return _NOT_FOUND
+        command = subprocess.Popen([program, *options.command[1:]], env=os.environ | local.environment())
         try:
             status = command.wait()
         except KeyboardInterrupt:  # it got the same Ctrl-C, and decides itself when it is done

@@ -118,8 +118,12 @@ def _watcher(folder: Path, server: FunctionProcess) -> Watcher:
         wrong = problem(folder)
         if wrong:
             complain(f"{wrong} (the code before it goes on serving)")
-        else:
+            return
+        try:
             server.reload()
+        except ProcessLookupError:  # a broken save came in the moment between its trial and its loading
+            complain("the functions' server has ended; start it again")
+        else:
             say(styled(f"reloaded: {shown}", "cyan"))
 
     return Watcher([folder, ROOT / "shared/wpp"], changed)

@@ -92,7 +92,7 @@ def test_scripts_can_tell_the_failures_apart(stack: Stack, cli: Cli, organizatio
     code, said = failed("create", organization, WPP_SECRET="a-wrong-secret")
     assert (code, "WPP_SECRET" in said, "a-wrong-secret" in said) == (FAILED, True, False)
     stack.platform_server.inject(Fault("create", action="refuse"))
-    code, said = failed("create", organization, WPP_DEADLINE_SECONDS="2")
+    code, said = failed("create", organization, WPP_DEADLINE_SECONDS="1")
     assert (code, said.count("\n")) == (TRY_AGAIN, 1)
 
 

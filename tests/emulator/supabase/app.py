@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from jose import jwt
 
@@ -168,7 +168,7 @@ class SupabaseApp:
             return json_response(503, {"message": "name resolution failed"}, _CORS)
         parts = urlsplit(self.functions_url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
-        target = request.path + (f"?{request.query}" if request.query else "")
+        target = quote(request.path) + (f"?{request.query}" if request.query else "")
         try:
             connection.request(request.method, target, request.body, dict(request.headers))
             answer = connection.getresponse()
