@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
+GUNICORN = ROOT / "shared/deploy/selfhosted/gunicorn.conf.py"
 _START_TIMEOUT = 30.0  # seconds
 
 
@@ -120,7 +121,6 @@ def function_process(name: str, env: Mapping[str, str]) -> FunctionProcess:
 def server_process(
     env: Mapping[str, str], port: int, *, show: bool | IO[bytes] = False, workers: int = 1
 ) -> FunctionProcess:
-    """All functions under the product's own server."""
-    arguments = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "32"]
-    arguments += ["--workers", str(workers), "--timeout", "60", "--log-level", "warning", "--no-control-socket"]
-    return FunctionProcess([*arguments, "wpp.faas.server:app_from_environment()"], env, port, show=show)
+    """All functions under the product's own server, as its configuration for a server of one's own says."""
+    arguments = ["-m", "gunicorn", "--config", str(GUNICORN), "--bind", f"127.0.0.1:{port}"]
+    return FunctionProcess([*arguments, "--workers", str(workers), "--log-level", "warning"], env, port, show=show)

@@ -10,21 +10,19 @@ from typing import TYPE_CHECKING, Self
 
 import requests
 
-from tests.processes import ROOT, FunctionProcess, free_port
+from tests.processes import GUNICORN, FunctionProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-CONFIG = ROOT / "shared/deploy/selfhosted/gunicorn.conf.py"
-
 
 def start_server(
     functions: Path, env: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
 ) -> FunctionProcess:
     port = free_port()
-    command = ["-m", "gunicorn", "--config", str(CONFIG), "--bind", f"127.0.0.1:{port}", *arguments]
+    command = ["-m", "gunicorn", "--config", str(GUNICORN), "--bind", f"127.0.0.1:{port}", *arguments]
     server = FunctionProcess(command, {"FUNCTIONS_DIR": str(functions), **(env or {})}, port)
     wait_for(lambda: requests.get(server.url + "/healthz", timeout=5).status_code < 600)
     return server
