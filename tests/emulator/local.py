@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
+from tests.emulator.page import Page
 from tests.emulator.reload import Watcher, problem
 from tests.emulator.stack import Stack
 from tests.emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION, DEMO_PASSWORD
@@ -70,6 +71,7 @@ def local_stack(port: int, *, show: bool, own: Mapping[str, str]) -> Iterator[Lo
     with Stack(supabase_port=ports[0], platform_port=ports[1], functions_url=functions_url) as stack:
         stack.supabase.auth.token_lifetime = _TOKEN_LIFETIME
         stack.supabase.seed()
+        stack.supabase.page = Page(stack).answer
         with served({**stack.environment(), **own}, functions_port, show=show) as server:
             yield Local(stack, server, _sign_in(stack))
 

@@ -17,7 +17,7 @@ from tests.emulator.faults import Fault, Faults
 from tests.emulator.messages import Request, Response, encoded, json_response, read_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 _RECORDED = 200_000
@@ -46,6 +46,10 @@ class Received:
     status: int
     """Of the answer that was sent, 0 where none was."""
     answer: bytes
+    headers: Mapping[str, str]
+    """Of the answer."""
+    took: float
+    """Seconds until the answer was ready, or the call was broken off."""
 
 
 class Server:
@@ -167,10 +171,11 @@ class Server:
         call, thunk = self.application.route(request)
         fault = self._faults.take(call)
         if fault is not None:
-            return self._misbehave(connection, request, fault, call, thunk)
+            return self._misbehave(connection, request, fault, call, thunk, arrived)
         response = _carried_out(thunk)
         # Recorded before it is sent: a test that has its answer finds it here.
-        self.received.append(Received(call, request, arrived, response.status, response.body))
+        took = time.time() - arrived
+        self.received.append(Received(call, request, arrived, response.status, response.body, response.headers, took))
         connection.sendall(encoded(response, request))
         return True
 
@@ -181,6 +186,7 @@ class Server:
         fault: Fault,
         call: str,
         thunk: Callable[[], Response],
+        arrived: float,
     ) -> bool:
         waits_only = fault.action == "respond" and not fault.status
         if waits_only:
@@ -189,7 +195,8 @@ class Server:
         real = _carried_out(thunk) if carries_out else Response(0)
         answer = real if waits_only else Response(fault.status, fault.body, fault.headers)
         shown = answer if fault.action == "respond" else Response(0)
-        self.received.append(Received(call, request, time.time(), shown.status, shown.body))
+        took = time.time() - arrived + (0 if waits_only else fault.delay)
+        self.received.append(Received(call, request, arrived, shown.status, shown.body, shown.headers, took))
         if fault.action == "respond":
             if not waits_only:
                 self._stopping.wait(fault.delay)

@@ -148,7 +148,8 @@ def problems_of(cell: Cell, lane: Lane) -> list[str]:
 def answer_problems(cell: Cell, answer: requests.Response, took: float) -> list[str]:
     body = answer.json()
     problems = []
-    if took > DEADLINE + 0.35:  # what the test's own machine may add under load
+    # Whoever does not look at the deadline takes the 8 seconds of an exchange; the rest is for a machine that is busy.
+    if took > DEADLINE + 1.5:
         problems.append(f"answered after {took:.2f} s")
     if answer.status_code == 200:
         if body["status"] not in ("connected", "starting", "qr_issued"):

@@ -210,6 +210,12 @@ class Platform:
                     client.key_valid = False
             self.sessions[session].tokens_valid_from = self.clock.now()
 
+    def forget(self) -> None:
+        """As on the first day: no client, no session."""
+        with self.lock:
+            for known in (self.clients, self.sessions, self.creations, self.messages, self._by_idempotency_key):
+                known.clear()
+
     def revoke_tokens(self, session: str) -> None:
         with self.lock:
             self.sessions[session].tokens_valid_from = self.clock.now()

@@ -43,6 +43,8 @@ class SupabaseApp:
         self.secret_key = "sb_secret_local-0123456789abcdef"
         self.publishable_key = "sb_publishable_local-0123456789abcdef"
         self._clock = clock
+        self.page: Callable[[Request], Response] | None = None
+        """What answers at `/`, where there is such a page."""
 
     def close(self) -> None:
         self.database.close()
@@ -117,6 +119,8 @@ class SupabaseApp:
         path = request.path
         if path.startswith("/functions/v1/"):
             return "functions", lambda: self._function(request)
+        if self.page is not None and (path == "/" or path.startswith("/_page/")):
+            return "page", lambda: self.page(request) if self.page else Response(404)
         if path == "/docs" or path.startswith("/docs/"):
             return "docs", lambda: documentation(path.removeprefix("/docs").strip("/"))
         if request.method == "OPTIONS":

@@ -1,0 +1,119 @@
+import { Inspector } from "/_page/inspector.js";
+import { ConnectedNumber } from "/_page/number.js";
+import { text, translate } from "/_page/texts.js";
+
+const $ = (id) => document.getElementById(id);
+let config;
+let supabase;
+let numbers = [];
+
+translate();
+await start();
+
+async function start() {
+  config = await (await fetch("/_page/config")).json();
+  if (!(await loadLibrary())) return;
+  // As the product's web client has it: sign in, then functions.invoke.
+  supabase = window.supabase.createClient(location.origin, config.anonKey, { auth: { persistSession: false, autoRefreshToken: false } });
+  const form = $("sign-in");
+  form.email.value = config.email;
+  form.password.value = config.password;
+  form.addEventListener("submit", signIn);
+  form.querySelector("button").disabled = false;
+  $("sign-out").addEventListener("click", signOut);
+  $("add").addEventListener("click", () => addNumber(crypto.randomUUID()));
+  $("reset").addEventListener("click", reset);
+  for (const button of document.querySelectorAll("[data-clock]"))
+    button.addEventListener("click", () => putForward(Number(button.dataset.clock)));
+  showFaults();
+  showClock();
+  new Inspector($("log"), accessToken, config.anonKey).start();
+}
+
+function loadLibrary() {
+  return new Promise((resolve) => {
+    const script = document.createElement("script");
+    script.src = "/_page/supabase.js";
+    script.onload = () => resolve(true);
+    script.onerror = async () => {
+      const why = await (await fetch("/_page/supabase.js")).text();
+      complain(`${text("library")}: ${why}`);
+      resolve(false);
+    };
+    document.head.append(script);
+  });
+}
+
+async function accessToken() {
+  return (await supabase.auth.getSession()).data.session?.access_token ?? "";
+}
+
+async function signIn(event) {
+  event.preventDefault();
+  const form = $("sign-in");
+  const { error } = await supabase.auth.signInWithPassword({ email: form.email.value, password: form.password.value });
+  if (error) return complain(error.message);
+  complain("");
+  $("user").textContent = form.email.value;
+  form.hidden = true;
+  $("signed-in").hidden = false;
+  addNumber(null);
+  $("numbers").querySelector("button").focus();
+}
+
+function signOut(why = "") {
+  for (const number of numbers) number.end();
+  numbers = [];
+  $("numbers").replaceChildren();
+  $("signed-in").hidden = $("add").hidden = true;
+  $("sign-in").hidden = false;
+  complain(typeof why === "string" ? why : "");
+  supabase.auth.signOut({ scope: "local" });
+}
+
+// `key` is null for the organization's primary number, and otherwise the idempotency key of one further number.
+function addNumber(key) {
+  const number = new ConnectedNumber(supabase, key, {
+    connected: () => ($("add").hidden = false),
+    signedOut: () => signOut(text("signedOut")),
+  });
+  numbers.push(number);
+  $("numbers").append(number.element);
+  if (key) number.connect();
+}
+
+function showFaults() {
+  $("faults").replaceChildren(...Object.entries(config.faults).map(([name, on]) => {
+    const label = document.createElement("label");
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", name, checked: on });
+    box.addEventListener("change", () => post("fault", { name, on: box.checked }));
+    label.append(box, ` ${text(name)}`);
+    return label;
+  }));
+}
+
+async function putForward(seconds) {
+  await post("clock", { seconds });
+  config.clock += seconds;
+  showClock();
+}
+
+function showClock() {
+  const hours = Math.floor(config.clock / 3600), minutes = Math.floor((config.clock % 3600) / 60), seconds = config.clock % 60;
+  const parts = [hours && `${hours} h`, minutes && `${minutes} min`, seconds && `${seconds} s`].filter(Boolean);
+  $("clock").textContent = parts.length ? `${text("ahead")} ${parts.join(" ")}` : "";
+}
+
+async function reset() {
+  await post("reset", {});
+  location.reload();
+}
+
+function complain(message) {
+  $("trouble").textContent = message;
+  $("trouble").hidden = !message;
+}
+
+function post(name, body) {
+  return fetch(`/_page/${name}`, { method: "POST", body: JSON.stringify(body) });
+}

@@ -1,0 +1,93 @@
+// The log of calls: each with its upstream calls as a waterfall, its answer, replay, and as a curl line.
+import { text } from "/_page/texts.js";
+
+const EVERY = 700; // milliseconds
+
+export class Inspector {
+  constructor(element, accessToken, anonKey) {
+    this.element = element;
+    this.accessToken = accessToken;
+    this.anonKey = anonKey;
+    this.shown = new Map(); // what is on the page stays there: an open one stays open
+  }
+
+  start() {
+    this.refresh();
+    setInterval(() => this.refresh(), EVERY);
+  }
+
+  async refresh() {
+    const calls = await (await fetch("/_page/calls")).json().catch(() => []);
+    if (!calls.length && !this.shown.size) this.element.textContent = text("none");
+    for (const call of calls.toReversed()) {
+      if (this.shown.has(call.id)) continue;
+      if (!this.shown.size) this.element.replaceChildren();
+      const item = this.item(call);
+      this.shown.set(call.id, item);
+      this.element.prepend(item);
+    }
+  }
+
+  item(call) {
+    const item = document.createElement("details");
+    const good = call.status === 200;
+    item.innerHTML = `
+      <summary><time></time> <b class="name"></b> <span class="code ${good ? "good" : "bad"}"></span> <span class="took"></span></summary>
+      <div class="waterfall" role="table"></div>
+      <p class="row"><button class="replay"></button><button class="curl"></button></p>
+      <h4 class="sent-title"></h4><pre class="sent"></pre>
+      <h4 class="answer-title"></h4><pre class="answer" tabindex="0"></pre>`;
+    const find = (selector) => item.querySelector(selector);
+    find("time").textContent = new Date(call.at * 1000).toLocaleTimeString();
+    find(".name").textContent = call.function;
+    find(".code").textContent = call.status || "—";
+    const counts = call.calls === null ? "" : ` · ${call.calls} ${text("calls")}, ${call.waits} ${text("waits")}`;
+    find(".took").textContent = `${Math.round(call.ms)} ms${counts}`;
+    find(".waterfall").append(...call.upstream.map((upstream) => bar(upstream, call.ms)));
+    find(".replay").textContent = text("replay");
+    find(".curl").textContent = text("curl");
+    find(".sent-title").textContent = text("sent");
+    find(".answer-title").textContent = text("answer");
+    find(".sent").textContent = [...Object.entries(call.headers).map(([name, value]) => `${name}: ${value}`), call.body].join("\n");
+    find(".answer").textContent = call.answer;
+    find(".replay").addEventListener("click", () => this.replay(call));
+    find(".curl").addEventListener("click", (event) => this.copy(call, event.target));
+    return item;
+  }
+
+  async headers(call) {
+    return { ...call.headers, apikey: this.anonKey, authorization: `Bearer ${await this.accessToken()}` };
+  }
+
+  async replay(call) {
+    await fetch(`/functions/v1/${call.function}`, { method: "POST", headers: await this.headers(call), body: call.body });
+    await this.refresh();
+  }
+
+  async copy(call, button) {
+    const headers = Object.entries(await this.headers(call)).map(([name, value]) => ` \\\n  -H ${quoted(`${name}: ${value}`)}`);
+    const line = `curl -s -X POST ${location.origin}/functions/v1/${call.function}${headers.join("")} \\\n  -d ${quoted(call.body)}`;
+    await navigator.clipboard.writeText(line);
+    button.textContent = text("copied");
+    setTimeout(() => (button.textContent = text("curl")), 1500);
+  }
+}
+
+function bar(upstream, total) {
+  const row = document.createElement("div");
+  row.setAttribute("role", "row");
+  row.innerHTML = `<span role="cell"></span><span role="cell" class="track"><i></i></span><span role="cell"></span>`;
+  const [name, track, took] = row.children;
+  name.textContent = `${upstream.system} ${upstream.call}`;
+  name.title = `${upstream.method} ${upstream.path}`;
+  const percent = (part) => `${Math.min(100, (100 * part) / Math.max(total, 1))}%`;
+  track.firstChild.style.left = percent(upstream.start);
+  track.firstChild.style.width = percent(Math.max(upstream.ms, total / 200));
+  track.firstChild.className = upstream.status >= 200 && upstream.status < 300 ? "good" : "bad";
+  took.textContent = `${upstream.status || "—"} · ${Math.round(upstream.ms)} ms`;
+  return row;
+}
+
+function quoted(value) {
+  return `'${value.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,133 @@
+// One WhatsApp number of the organization: connect, the QR as long as it changes, connected.
+import { text } from "/_page/texts.js";
+
+const POLL = 2000; // milliseconds between two looks while a QR is shown, and a state may change
+
+export class ConnectedNumber {
+  constructor(supabase, key, events) {
+    this.supabase = supabase;
+    this.key = key;
+    this.events = events;
+    this.session = null;
+    this.shownQr = null;
+    this.round = 0; // what belongs to an earlier one is not shown any more
+    this.element = document.createElement("article");
+    this.element.innerHTML = `
+      <h3></h3>
+      <p class="status" role="status"></p>
+      <p class="error" role="alert" hidden></p>
+      <figure hidden><img width="264" height="264"><figcaption></figcaption></figure>
+      <p class="row"><button class="main connect"></button><button class="play" hidden></button><button class="disconnect" hidden></button></p>`;
+    this.find("h3").textContent = text(key ? "further" : "primary");
+    this.find("figcaption").textContent = text("scan");
+    this.find("img").alt = text("qrAlt");
+    this.find(".connect").textContent = text("connect");
+    this.find(".play").textContent = text("play");
+    this.find(".disconnect").textContent = text("disconnect");
+    this.find(".connect").addEventListener("click", () => this.connect());
+    this.find(".play").addEventListener("click", () => this.control("scan"));
+    this.find(".disconnect").addEventListener("click", () => this.disconnect());
+    this.say("disconnected");
+  }
+
+  find(selector) {
+    return this.element.querySelector(selector);
+  }
+
+  end() {
+    this.round += 1;
+    clearTimeout(this.timer);
+  }
+
+  // The primary number waits for its QR in one call; a further one is asked for again and again under one key.
+  async connect() {
+    this.end();
+    const round = this.round;
+    this.say("working");
+    this.find(".connect").disabled = true;
+    const first = this.key ? await this.invoke("wpp-create") : await this.invoke("wpp-provision");
+    if (round === this.round) this.show(first);
+  }
+
+  async look() {
+    const round = this.round;
+    const answer = await this.invoke("wpp-create");
+    if (round === this.round) this.show(answer);
+  }
+
+  async invoke(name) {
+    const options = this.key
+      ? { body: { add_new: true }, headers: { "Idempotency-Key": this.key } }
+      : { body: {} };
+    const { data, error } = await this.supabase.functions.invoke(name, options);
+    if (!error) return data;
+    const body = await error.context?.json?.().catch(() => null);
+    return { failed: true, status: error.context?.status, code: body?.code, error: body?.error ?? error.message };
+  }
+
+  show(answer) {
+    this.find(".connect").disabled = false;
+    if (answer.failed) return this.fail(answer);
+    this.find(".error").hidden = true;
+    this.session = answer.session;
+    const connected = answer.status === "connected";
+    this.say(connected ? "connected" : answer.qrcode ? "scan" : "waiting", connected ? `${text("session")} ${answer.session}` : "");
+    this.element.classList.toggle("connected", connected);
+    this.find(".connect").hidden = true;
+    this.find(".disconnect").hidden = !connected;
+    this.find(".play").hidden = !answer.qrcode;
+    this.draw(answer.qrcode ?? null);
+    if (connected) this.events.connected();
+    else this.timer = setTimeout(() => this.look(), POLL);
+  }
+
+  fail(answer) {
+    if (answer.status === 401) return this.events.signedOut();
+    this.say("disconnected");
+    this.draw(null);
+    const shown = this.find(".error");
+    const known = text(answer.code);
+    shown.textContent = `${known === answer.code ? text("other") : known} (${answer.error})`;
+    shown.hidden = false;
+    const button = this.find(".connect");
+    button.textContent = text("again");
+    button.hidden = false;
+    this.find(".play").hidden = true;
+  }
+
+  // The value is pairing text to draw, or a picture already.
+  async draw(qr) {
+    if (qr === this.shownQr) return;
+    this.shownQr = qr;
+    const picture = this.find("img");
+    if (qr === null) this.find("figure").hidden = true;
+    else if (qr.startsWith("data:image/")) picture.src = qr;
+    else {
+      const drawn = await fetch("/_page/qr", { method: "POST", body: JSON.stringify({ text: qr }) });
+      picture.src = URL.createObjectURL(await drawn.blob());
+    }
+    if (qr !== null) this.find("figure").hidden = false;
+  }
+
+  say(key, more = "") {
+    this.find(".status").textContent = key === "scan" ? "" : `${text(key)}${more && ` · ${more}`}`;
+    this.element.dataset.state = key;
+  }
+
+  async control(name) {
+    await fetch(`/_page/${name}`, { method: "POST", body: JSON.stringify({ session: this.session }) });
+    this.end();
+    await this.look();
+  }
+
+  async disconnect() {
+    await fetch("/_page/disconnect", { method: "POST", body: JSON.stringify({ session: this.session }) });
+    this.end();
+    this.element.classList.remove("connected");
+    this.say("disconnected");
+    this.find(".disconnect").hidden = true;
+    this.find(".connect").textContent = text("connect");
+    this.find(".connect").hidden = false;
+    this.find(".connect").focus();
+  }
+}
