@@ -4,7 +4,7 @@ BIN := .venv/bin
 OSLS := npx --yes osls@4.3.1
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-start soak check-platform test check unit format lock audit clean
+.PHONY: help run demo bench bench-start soak check-platform test check unit format screenshots lock audit clean
 .PHONY: build deploy-aws build-gcp deploy-gcp deploy-selfhosted smoke
 
 help:  ## list the targets
@@ -42,6 +42,9 @@ unit: .venv/.dev
 format: .venv/.dev  ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+screenshots: .venv/.dev  ## take the pictures of the README anew (needs chromium)
+	@$(BIN)/python -m tests.emulator.screenshots
 
 # The locks are universal: one file for every platform and Python >= 3.11.
 lock:  ## resolve the dependencies anew

@@ -128,7 +128,7 @@ def _zip(folder: Path, path: Path) -> Path:
                 entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _EPOCH)
                 entry.external_attr = (0o755 if file.suffix == ".so" else 0o644) << 16
                 entry.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(entry, file.read_bytes(), compresslevel=9)
+                archive.writestr(entry, file.read_bytes(), compresslevel=6)
     return path
 
 

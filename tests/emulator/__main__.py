@@ -94,7 +94,8 @@ def _exec(options: argparse.Namespace) -> int:
 def _described(local: Local) -> str:
     url, platform = local.url, local.stack.platform_server.url
     functions = requests.get(f"{local.server.url}/healthz", timeout=10).json()["functions"]
-    lines = [(name.replace("_", "-"), f"{local.functions_url}/{name.replace('_', '-')}") for name in functions]
+    lines = [("open this", f"{url}/")]
+    lines += [(name.replace("_", "-"), f"{local.functions_url}/{name.replace('_', '-')}") for name in functions]
     lines += [
         ("API, to try", f"{url}/docs"),
         ("Supabase", url),

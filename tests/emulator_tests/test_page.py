@@ -38,7 +38,7 @@ QUIET += ["--disable-component-update", "--disable-sync"]
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[Local]:
-    with local_stack(0, show=False, own={"WPP_DEADLINE_SECONDS": "3", "WPP_QR_WAIT_SECONDS": "2"}) as started:
+    with local_stack(0, show=False, own={"WPP_DEADLINE_SECONDS": "2", "WPP_QR_WAIT_SECONDS": "1.5"}) as started:
         yield started
 
 

@@ -57,7 +57,7 @@ answers() {
             *'"success":true'*"\"version\":\"$1\""*) in_a_row=$((in_a_row + 1)) ;;
             *) in_a_row=0 ;;
         esac
-        [ "$in_a_row" -lt 10 ] || return 0
+        [ "$in_a_row" -lt 6 ] || return 0
         sleep 0.1
     done
     say "$url: expected version $1, but this answers: $(printf %.200s "$seen")"
