@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -37,31 +38,48 @@ class Redaction:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._settings: set[str] = set()
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._seen: OrderedDict[str, set[str]] = OrderedDict()
+        """What comes and goes, each with all its spellings."""
+        self._beginnings: Counter[str] = Counter()
+        """Of all spellings: how a text that holds none of them is told at once."""
 
     def conceal(self, value: str | None, *, for_ever: bool = False) -> None:
         """From now on `value` is in no text that `text` returns, in any of the spellings that texts have for it."""
         shortest, longest = (_SHORTEST, None) if for_ever else (_SHORTEST_SEEN, _LONGEST_SEEN)
         if not value or len(value) < shortest or (longest and len(value) > longest):
             return
-        spellings = {value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]}
         with self._lock:
-            if for_ever:
-                self._settings |= spellings
+            if not for_ever and value in self._seen:
+                self._seen.move_to_end(value)
                 return
-            for spelling in spellings:
-                self._seen[spelling] = None
-                self._seen.move_to_end(spelling)
-            while len(self._seen) > _REMEMBERED:
-                self._seen.popitem(last=False)
+            spellings = {value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]}
+            if for_ever:
+                spellings -= self._settings
+                self._settings |= spellings
+            else:
+                self._seen[value] = spellings
+            self._beginnings.update(spelling[:_SHORTEST] for spelling in spellings)
+            if len(self._seen) > _REMEMBERED:
+                for spelling in self._seen.popitem(last=False)[1]:
+                    self._forget(spelling[:_SHORTEST])
+
+    def _forget(self, beginning: str) -> None:
+        self._beginnings[beginning] -= 1
+        if not self._beginnings[beginning]:
+            del self._beginnings[beginning]
 
     def text(self, text: str) -> str:
-        with self._lock:
-            known = [value for value in (*self._settings, *self._seen) if value in text]
-        # The longest first: a short one may be a part of it, and would leave the rest standing.
-        for value in sorted(known, key=len, reverse=True):
-            text = text.replace(value, _MARK)
+        if self._may_hold_one(text):
+            with self._lock:
+                spellings = chain(self._settings, *self._seen.values())
+                known = [spelling for spelling in spellings if spelling in text]
+            # The longest first: a short one may be a part of it, and would leave the rest standing.
+            for spelling in sorted(known, key=len, reverse=True):
+                text = text.replace(spelling, _MARK)
         return _FORMS.sub(_MARK, text)
+
+    def _may_hold_one(self, text: str) -> bool:
+        return any(text[at : at + _SHORTEST] in self._beginnings for at in range(len(text) - _SHORTEST + 1))
 
     def value(self, value: Any) -> Any:
         """The same for whatever goes into JSON; what JSON does not know becomes text."""

@@ -6,12 +6,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 from urllib3.exceptions import HTTPError as Urllib3Error
-from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Timeout
 
 from wpp.http.sockets import BoundedAdapter
@@ -19,6 +18,8 @@ from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from urllib3 import HTTPConnectionPool
 
 MAX_ANSWER_BYTES = 1024 * 1024
 _POOL_SIZE = 64
@@ -51,43 +52,63 @@ class Reply:
 
 
 class Transport:
-    """The connection pool and the threads of one process, shared by all its invocations."""
+    """The connection pool and the threads of one process, shared by all its invocations.
+
+    The connections are those of a `requests` adapter. A request goes straight to its pool: sessions, prepared requests, hooks,
+    cookies and redirects are what we do without, and they take more processor time than the exchange itself.
+    """
 
     def __init__(self) -> None:
-        session = requests.Session()
-        session.trust_env = False  # no proxies, no .netrc: what is called and with which key is configured, not ambient
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._adapter = BoundedAdapter(pool_maxsize=_POOL_SIZE)
-        session.mount("https://", self._adapter)
-        session.mount("http://", self._adapter)
-        session.headers.clear()
-        self._session = session
+        self._pools: dict[str, HTTPConnectionPool] = {}
         self.threads = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="wpp-upstream")
 
     def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Reply:
         """Sends one request; `timeout` bounds connecting and the whole of the answer, in seconds.
 
-        Raises ExchangeFailed for everything that `requests` and urllib3 can raise.
+        Nothing ambient is used: no proxies, no .netrc, no cookies. Redirects are answers.
+        Raises ExchangeFailed for everything that urllib3 can raise.
         """
         _conceal(headers)
+        scheme, _, rest = url.partition("://")
+        host, _, path = rest.partition("/")
+        response = None
         try:
-            with self._session.request(
+            response = self._pool(f"{scheme}://{host}").urlopen(
                 method,
-                url,
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
-                data=body,
-                # A number would count anew for connecting and for answering. The stubs do not know that this is taken too.
-                timeout=Timeout(total=timeout),  # type: ignore[arg-type]
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                content = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
-                if len(content) > MAX_ANSWER_BYTES:
-                    raise ExchangeFailed(f"sent more than {MAX_ANSWER_BYTES} bytes")
-                _require_whole(response, content)
-                return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, content)
-        except (requests.RequestException, Urllib3Error, OSError, ValueError) as error:
+                f"/{path}",
+                body,
+                {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                # One for connecting and answering together: two numbers would each count anew.
+                timeout=Timeout(total=timeout),
+                preload_content=False,
+                decode_content=False,
+            )
+            content = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+            if len(content) > MAX_ANSWER_BYTES:
+                raise ExchangeFailed(f"sent more than {MAX_ANSWER_BYTES} bytes")
+            answered = {name.lower(): value for name, value in response.headers.items()}
+            _require_whole(answered, content)
+            status, whole = response.status, response
+            response = None
+            whole.release_conn()
+            return Reply(status, answered, content)
+        except (Urllib3Error, OSError, ValueError) as error:
             raise _mapped(error) from error
+        finally:
+            if response is not None:
+                response.close()  # with what is left of its answer
+
+    def _pool(self, origin: str) -> HTTPConnectionPool:
+        pool = self._pools.get(origin)
+        if pool is None:
+            prepared = requests.Request("GET", origin).prepare()
+            made = self._adapter.get_connection_with_tls_context(prepared, verify=True)
+            pool = self._pools.setdefault(origin, cast("HTTPConnectionPool", made))
+        return pool
 
     def prepare(self) -> None:
         """Reads what the first https exchange would have to wait for."""
@@ -95,11 +116,12 @@ class Transport:
 
     def disconnect(self) -> None:
         """Drops the idle connections; the next exchange makes new ones."""
-        self._session.close()
+        self._pools.clear()
+        self._adapter.close()
 
     def close(self) -> None:
         self.threads.shutdown(wait=True)
-        self._session.close()
+        self.disconnect()
 
 
 def _conceal(headers: Mapping[str, str]) -> None:
@@ -108,19 +130,18 @@ def _conceal(headers: Mapping[str, str]) -> None:
     REDACTION.conceal(headers.get("apikey"))
 
 
-def _require_whole(response: requests.Response, content: bytes) -> None:
+def _require_whole(headers: Mapping[str, str], content: bytes) -> None:
     # urllib3 checks the length only where a read runs into the end; our read has a limit of its own.
-    announced = response.headers.get("Content-Length")
+    announced = headers.get("content-length")
     if announced is not None and announced.isdigit() and len(content) < int(announced):
         raise ExchangeFailed("ended its answer too early")
 
 
 def _mapped(error: Exception) -> ExchangeFailed:
-    if isinstance(error, requests.ConnectTimeout):
-        return ExchangeFailed("did not accept a connection in time", timed_out=True, sent=False)
-    if isinstance(error, (requests.Timeout, ReadTimeoutError, TimeoutError)):
-        return ExchangeFailed("did not answer in time", timed_out=True)
-    refused = "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
-    if refused:
+    if isinstance(error, NewConnectionError):  # urllib3 has it as a kind of the next
         return ExchangeFailed("cannot be reached", sent=False)
+    if isinstance(error, ConnectTimeoutError):
+        return ExchangeFailed("did not accept a connection in time", timed_out=True, sent=False)
+    if isinstance(error, (ReadTimeoutError, TimeoutError)):
+        return ExchangeFailed("did not answer in time", timed_out=True)
     return ExchangeFailed("broke the connection or the rules of HTTP")
