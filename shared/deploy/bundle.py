@@ -30,10 +30,17 @@ def function_names() -> list[str]:
 
 def version() -> str:
     """What git calls this state. With changes that are not committed, their digest too: two such states are told apart."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    answer = subprocess.run(git, capture_output=True, text=True, check=False)
-    name = answer.stdout.strip() if answer.returncode == 0 else "no-git"
-    return name if name and not name.endswith(("dirty", "no-git")) else f"{name}-{_digest()}"
+    described = _git("describe", "--always")
+    if described is None:
+        return f"no-git-{_digest()}"
+    # It becomes a file's name and a word of a command line: a tag may hold anything.
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", described)
+    return f"{name}-dirty-{_digest()}" if _git("status", "--porcelain") else name
+
+
+def _git(*arguments: str) -> str | None:
+    answer = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 def empty_folder(path: Path) -> Path:

@@ -60,7 +60,7 @@ def deploy_command(folder: Path, env: Mapping[str, str]) -> list[str]:
         raise SystemExit(f"Cloud Functions: set {', '.join(missing)}; see README.md, Deploy to Cloud Functions")
     settings = {name: env[name].strip() for name in [*_REQUIRED, *_OPTIONAL] if env.get(name, "").strip()}
     settings["THREADS"] = str(_CONCURRENCY)
-    secrets = (env.get("SECRETS", "").strip() or _SECRETS).split()
+    secrets = dict(word.split("=", 1) for word in f"{_SECRETS} {env.get('SECRETS', '')}".split())
     return [
         *("gcloud", "functions", "deploy", folder.name.replace("_", "-"), "--gen2"),
         *("--project", env["PROJECT"].strip(), "--region", env["REGION"].strip()),
@@ -70,7 +70,7 @@ def deploy_command(folder: Path, env: Mapping[str, str]) -> list[str]:
         *("--memory", "512Mi", "--cpu", "1", "--concurrency", str(_CONCURRENCY), "--timeout", "60s"),
         # `^|^` makes | the separator: an address may have a comma.
         *("--set-env-vars", "^|^" + "|".join(f"{name}={value}" for name, value in settings.items())),
-        *("--set-secrets", ",".join(secrets)),
+        *("--set-secrets", ",".join(f"{name}={place}" for name, place in secrets.items())),
         "--quiet",
     ]
 

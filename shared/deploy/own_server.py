@@ -57,18 +57,26 @@ class Target:
         script = ["env", f"PYTHON={self.python}", f"RESTART={self.restart}", "sh", "-s", "--", *arguments]
         command = ["ssh", self.host, shlex.join(script)] if self.host else script
         source = (_PARTS / "server.sh").read_text(encoding="utf-8")
-        done = subprocess.run(command, input=source, stdout=subprocess.PIPE, text=True, check=False)
+        # In a session of its own: Ctrl-C is for us to hand on, and what is begun there is brought to its end.
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            try:
+                said, _ = process.communicate(source)
+            except KeyboardInterrupt:
+                print("interrupted: waiting until the server is in order again", file=sys.stderr, flush=True)
+                process.terminate()
+                said, _ = process.communicate()
         if not quiet:
-            print(done.stdout, end="", flush=True)
-        if done.returncode:
+            print(said, end="", flush=True)
+        if process.returncode:
             raise SystemExit(1)
-        return done.stdout.strip()
+        return said.strip()
 
-    def run(self, command: str) -> None:
-        """A shell command there. Raises SystemExit where it fails."""
+    def run(self, command: str) -> bool:
+        """A shell command there: whether it did what it should."""
         words = ["ssh", self.host, command] if self.host else ["sh", "-c", command]
-        if subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode:
-            raise SystemExit("NOT DEPLOYED; nothing was switched, and what served before still does")
+        return subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def target_from(env: Mapping[str, str]) -> Target:
@@ -85,7 +93,8 @@ def target_from(env: Mapping[str, str]) -> Target:
     known = {
         "docker": (
             f"{compose} run --rm -T --no-deps wpp-functions python",
-            f"{compose} up -d wpp-functions && docker compose kill -s HUP wpp-functions",
+            # Not `docker compose kill -s HUP`: to Docker that is a stop by hand, after which it restarts the container no more.
+            f"{compose} up -d wpp-functions && docker compose exec -T wpp-functions sh -c 'kill -HUP 1'",
         ),
         "systemd": ("python3", "sudo systemctl reload-or-restart wpp-functions"),
         "process": ("python3", f"sh {dest}/current/reload.sh"),
@@ -148,8 +157,11 @@ def deploy(target: Target) -> None:
     print(f"{name} for Python {'.'.join(version)} on {machine}, to {target.host or 'this machine'}:{target.dest}")
 
     _send(folder, target, release)
-    target.run(f"{target.python} {target.dest}/releases/{release}/trial.py")
-    target.server("activate", target.dest, release, name, target.url, str(target.patience))
+    if not target.run(f"{target.python} {target.dest}/releases/{release}/trial.py"):
+        target.server("discard", target.dest, release)
+        raise SystemExit("NOT DEPLOYED; nothing was switched, and what served before still does")
+    target.server("activate", target.dest, release, target.url, str(target.patience))
+    print(f"version {name} answers at {target.url}")
 
 
 def _send(folder: Path, target: Target, release: str) -> None:

@@ -46,7 +46,9 @@ class AwsSecrets:
 
     def __init__(self, clock: Clock | None = None, fetch: Fetch | None = None) -> None:
         self._clock = clock or Clock()
-        self._fetch = fetch or _Client().fetch
+        client = _Client()
+        self._fetch = fetch or client.fetch
+        self._disconnect = client.disconnect
         self._documents: dict[str, _Document] = {}
 
     def secret(self, variable: str, arn: str, *, least: int = 1) -> AwsSecret | None:
@@ -55,23 +57,28 @@ class AwsSecrets:
         if match is None or (match["key"] and not match["sm"]):
             return None
         service, region = ("secretsmanager", match["sm_region"]) if match["sm"] else ("ssm", match["ssm_region"])
-        new = _Document(self._clock, self._fetch, (service, region, match["arn"]))
+        new = _Document(self._clock, self._fetch, (service, region, match["arn"]), self._disconnect)
         return AwsSecret(self._documents.setdefault(match["arn"], new), variable, match["key"], least)
 
 
 class _Document:
     """What stands at one ARN, and when it was asked for."""
 
-    def __init__(self, clock: Clock, fetch: Fetch, place: tuple[str, str, str]) -> None:
+    def __init__(self, clock: Clock, fetch: Fetch, place: tuple[str, str, str], disconnect: Callable[[], None]) -> None:
         self._clock = clock
+        self._disconnect = disconnect
         self._fetch = fetch
         self._place = place
         self._lock = threading.Lock()  # held while fetching: whoever comes meanwhile gets what is fetched
-        self.forget()
-
-    def forget(self) -> None:
         self._text: str | None = None
         self._good_until = self._next_look = 0.0
+
+    def forget(self) -> None:
+        """The text, and the connections over which it came."""
+        with self._lock:
+            self._text = None
+            self._good_until = self._next_look = 0.0
+        self._disconnect()
 
     def text(self, variable: str) -> str:
         """Raises WppError that names `variable`."""
@@ -156,6 +163,8 @@ class AwsSecret:
 def _mapped(variable: str, service: str, error: Exception) -> WppError:
     """None of botocore's own text: it names accounts and roles."""
     response: Any = getattr(error, "response", None)
+    if isinstance(error, ModuleNotFoundError):
+        return NotConfigured(f"{variable} is an ARN, and boto3 is not installed: that is for AWS Lambda, or install it")
     code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
     call = f"{service}, for {variable}"
     if code in _THROTTLED:
@@ -184,6 +193,12 @@ class _Client:
         if service == "ssm":
             return str(client.get_parameter(Name=arn, WithDecryption=True)["Parameter"]["Value"])
         return str(client.get_secret_value(SecretId=arn).get("SecretString") or "")
+
+    def disconnect(self) -> None:
+        """Drops idle connections; the clients, whose making takes long, stay."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
 
     def _new(self, service: str, region: str) -> Any:
         import boto3  # a third of a second: only for those whose settings are ARNs

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -16,6 +18,7 @@ from deploy import aws_build, bundle
 from deploy.aws_build import Target, target_from
 from tests.lambda_runtime import LambdaInstance
 from tests.processes import ROOT
+from wpp.aws_secret import AwsSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +139,43 @@ def test_lambda_cuts_nothing_off(tasks: dict[str, Path], tmp_path: Path, caller:
     with LambdaInstance(tasks["wpp_create"], tmp_path / "image", caller.stack.environment()) as instance:
         answer = instance.invoke(event("http_api", caller.token), seconds=2)
     assert answer["statusCode"] == 504
+
+
+def test_after_a_restore_the_connections_to_aws_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that keeps its connections open, and counts them."""
+    accepted = []
+
+    class SecretsManager(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            accepted.append(self.client_address)
+            super().setup()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            body = b'{"SecretString": "value"}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SecretsManager)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+    made = AwsSecrets().secret("WPP_SECRET", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf")
+    assert made is not None
+    made.value()
+    made.forget()
+    made.value()
+    server.shutdown()
+    server.server_close()
+    assert len(accepted) == 2
 
 
 @pytest.fixture

@@ -88,7 +88,11 @@ def test_gcloud_is_called_with_the_entry_point_the_settings_and_the_secrets() ->
     assert command[:5] == ["gcloud", "functions", "deploy", "wpp-create", "--gen2"]
     assert _value(command, "--entry-point") == "wpp_create"
     assert _value(command, "--source") == str(gcf._FOLDER / "wpp_create")
-    assert _value(command, "--set-secrets") == "WPP_SECRET=one:3,SUPABASE_ANON_KEY=two:1"
+    assert _value(command, "--set-secrets").split(",") == [
+        "SUPABASE_SERVICE_ROLE_KEY=supabase-service-role-key:latest",  # what is not named keeps its default
+        "WPP_SECRET=one:3",
+        "SUPABASE_ANON_KEY=two:1",
+    ]
     variables = _value(command, "--set-env-vars").removeprefix("^|^").split("|")
     assert "SUPABASE_URL=https://api.example.org" in variables
     assert "WPP_BASE_URL=https://wpp.example.org/a,b" in variables

@@ -42,6 +42,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.dest.mkdir()
         (self.dest / "env").write_text("".join(f"{name}={value}\n" for name, value in stack.environment().items()))
+        (self.dest / "env").chmod(0o600)
         self.python = empty_environment(folder / "empty")
 
     def change(self, path: str, text: str) -> None:
@@ -49,6 +50,11 @@ class Server:
         file.write_text(file.read_text() + text)
 
     def deploy(self, **settings: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(**settings)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start(self, **settings: str) -> subprocess.Popen[str]:
         """As `make deploy-selfhosted` does it, from the copy of the project."""
         env = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
@@ -64,7 +70,8 @@ class Server:
             **settings,
         }
         command = [sys.executable, "-m", "deploy.own_server", "deploy"]
-        return subprocess.run(command, cwd=self.project, env=env, capture_output=True, text=True, check=False)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.project, env=env, stdout=pipe, stderr=pipe, text=True)
 
     def version(self) -> str:
         return str(requests.get(f"{self.url}/wpp-create", timeout=5).json()["version"])
@@ -164,6 +171,51 @@ def test_a_restart_that_fails_is_followed_by_one_of_the_old_release(server: Serv
     assert "answers as before" in deployed.stderr
     assert calling.failures == []
     assert set(calling.versions) == {before}
+
+
+def test_a_process_id_of_somebody_else_is_left_alone(server: Server) -> None:
+    """As after a restart of the machine: the file is there, and its number is another program's."""
+    pid = server.dest / "gunicorn.pid"
+    ours = pid.read_text()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        pid.write_text(str(other.pid))
+        deployed = server.deploy(WAIT="2")
+        assert other.poll() is None
+        other.kill()
+    pid.write_text(ours)
+    assert deployed.returncode != 0  # the port is taken: by the one that the file no longer names
+    assert requests.get(f"{server.url}/healthz", timeout=5).ok
+
+
+def test_a_deployment_that_was_overtaken_changes_nothing(server: Server) -> None:
+    served = (server.dest / "current").resolve()
+    script = (ROOT / "shared/deploy/selfhosted/server.sh").read_text()
+    command = ["sh", "-s", "--", "activate", str(server.dest), "19990101T000000-gone", f"{server.url}/healthz", "2"]
+    overtaken = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    assert overtaken.returncode != 0
+    assert "has overtaken this one" in overtaken.stderr
+    assert (server.dest / "current").resolve() == served
+
+
+def test_secrets_that_everybody_can_read_are_refused(server: Server) -> None:
+    (server.dest / "env").chmod(0o644)
+    refused = server.deploy()
+    (server.dest / "env").chmod(0o600)
+    assert refused.returncode != 0
+    assert "chmod 600" in refused.stderr
+
+
+def test_an_interrupted_deployment_puts_the_old_release_back(server: Server) -> None:
+    before, served = server.version(), (server.dest / "current").resolve()
+    server.change("functions/wpp_create/main.py", "\n# interrupted\n")
+    process = server.start(RESTART="sleep 0.2", WAIT="20")
+    wait_for(lambda: (server.dest / "current").resolve() != served)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "answers as before" in said
+    assert (server.dest / "current").resolve() == served
+    assert server.version() == before
 
 
 def test_what_is_not_ours_is_left_alone_and_of_ours_the_release_before_is_kept(server: Server, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@
 set -eu
 dest=$(cd "$(dirname "$0")/.." && pwd)
 pid=$(cat "$dest/gunicorn.pid" 2>/dev/null || true)
-if [ -n "$pid" ] && kill -HUP "$pid" 2>/dev/null; then
+# The process id may be an old one, and belong to somebody else by now.
+if [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$dest/current/gunicorn.conf.py" &&
+    kill -HUP "$pid"; then
     exit 0
 fi
 if [ -f "$dest/env" ]; then

@@ -2,8 +2,8 @@
 #
 #   check DEST                                      refuse what is not ours, make the folder, say which Python serves there
 #   latest DEST                                     name the release that serves now, if there is one
-#   activate DEST RELEASE VERSION URL SECONDS RESTART
-#                                                   switch, restart, wait for VERSION to answer, else put the old one back
+#   discard DEST RELEASE                            remove what was sent and is not to serve
+#   activate DEST RELEASE URL SECONDS               switch, restart, wait for RELEASE to answer, else put the old one back
 #
 # DEST/current is a symbolic link into DEST/releases: it is replaced in one step, and pointing it back is the way back.
 # PYTHON is the command that runs Python there, RESTART the one that restarts the service; both are given to `sh -c`.
@@ -16,9 +16,9 @@ fail() { echo "$*" >&2 || true; exit 1; }
 
 fetch() {
     if command -v curl >/dev/null; then
-        curl -fsS --max-time 5 "$1" 2>/dev/null
+        curl -fsS --noproxy '*' --max-time 5 "$1" 2>/dev/null
     else
-        wget -q -T 5 -O - "$1" 2>/dev/null
+        wget -q --no-proxy -T 5 -O - "$1" 2>/dev/null
     fi
 }
 
@@ -32,6 +32,10 @@ check() {
     if [ -d "$dest" ] && [ ! -e "$marker" ] && [ -n "$(ls -A "$dest" | grep -vx env)" ]; then
         fail "DEST=$dest: has files of others in it (no $marker); give a folder that is new, empty, or has only our env file"
     fi
+    if [ -f "$dest/env" ] && [ -n "$(find "$dest/env" -perm /044)" ]; then
+        fail "$dest/env holds secrets, and everybody here can read it: chmod 600 $dest/env"
+    fi
+    command -v flock >/dev/null || fail "flock is missing on the server: apt-get install util-linux"
     command -v rsync >/dev/null || fail "rsync is missing on the server: apt-get install rsync"
     command -v curl >/dev/null || command -v wget >/dev/null || fail "curl is missing on the server: apt-get install curl"
     mkdir -p "$dest/releases" && touch "$marker" && chmod 755 "$dest" "$dest/releases" ||
@@ -44,7 +48,7 @@ point_at() {  # in one step: there is no moment without `current`
     ln -sfn "releases/$1" "$dest/current.new" && mv -T "$dest/current.new" "$dest/current"
 }
 
-restart() { sh -c "$RESTART" </dev/null; }
+restart() { sh -c "$RESTART" </dev/null 9>&-; }  # what it starts must not keep the lock
 
 # Both old and new workers may answer for a while, so one right answer proves nothing.
 answers() {
@@ -54,13 +58,13 @@ answers() {
     while [ "$(date +%s)" -lt "$give_up" ]; do
         seen=$(fetch "$url") || seen="nothing healthy"
         case $seen in
-            *'"success":true'*"\"version\":\"$1\""*) in_a_row=$((in_a_row + 1)) ;;
+            *'"success":true'*"\"release\":\"$1\""*) in_a_row=$((in_a_row + 1)) ;;
             *) in_a_row=0 ;;
         esac
         [ "$in_a_row" -lt 6 ] || return 0
         sleep 0.1
     done
-    say "$url: expected version $1, but this answers: $(printf %.200s "$seen")"
+    say "$url: expected release $1, but this answers: $(printf %.200s "$seen")"
     return 1
 }
 
@@ -71,20 +75,21 @@ put_back() {
     fi
     say "$1: putting $old back"
     point_at "$old" || fail "NOT DEPLOYED, and $dest/current could not be pointed back at releases/$old: do it by hand"
-    restart && answers "$(cat "$dest/releases/$old/VERSION")" ||
+    restart && answers "$old" ||
         fail "NOT DEPLOYED. $old is back in $dest/current, but does not answer: restart the service by hand"
     fail "NOT DEPLOYED: $1. $old answers as before"
 }
 
 activate() {
-    release=$1 version=$2 url=$3 seconds=$4
-    mkdir "$dest/.lock" 2>/dev/null || fail "another deployment is under way; if none is: rmdir $dest/.lock"
-    trap 'rmdir "$dest/.lock"' EXIT
+    release=$1 url=$2 seconds=$3
+    exec 9>"$dest/.lock" || fail "$dest/.lock cannot be written to by $(id -un)"
+    flock -n 9 || fail "NOT DEPLOYED: another deployment is switching right now; try again"
+    [ -f "$dest/releases/$release/VERSION" ] || fail "NOT DEPLOYED: another deployment has overtaken this one"
     trap 'put_back "interrupted"' INT TERM
     old=$(serving)
     point_at "$release" || fail "$dest/current cannot be replaced"
     restart || put_back "the restart command failed"
-    answers "$version" || put_back "the new version does not answer"
+    answers "$release" || put_back "the new version does not answer"
     trap '' INT TERM
     [ -z "$old" ] || ln -sfn "releases/$old" "$dest/previous"
     pin() { grep '^gunicorn==' "$dest/releases/$1/requirements.txt"; }
@@ -92,13 +97,17 @@ activate() {
         say "note: gunicorn itself is new in this release; a reload keeps the old one until the service is restarted"
     fi
     for folder in "$dest"/releases/*; do
-        case ${folder##*/} in "$release" | "$old") ;; *) rm -rf "$folder" ;; esac
+        # A younger one belongs to a deployment that is still under way.
+        case ${folder##*/} in "$release" | "$old") ;; *) [ "${folder##*/}" \> "$release" ] || rm -rf "$folder" ;; esac
     done
-    say "version $version answers at $url"
+    echo "$release" >"$dest/.proven"
 }
 
 serving() {
-    if [ -L "$dest/current" ]; then basename "$(readlink "$dest/current")"; fi
+    # What has answered, not what was merely switched to by somebody who was killed.
+    if [ -f "$dest/.proven" ] && [ -d "$dest/releases/$(cat "$dest/.proven")" ]; then
+        cat "$dest/.proven"
+    elif [ -L "$dest/current" ]; then basename "$(readlink "$dest/current")"; fi
 }
 
 command=$1 dest=$2
@@ -106,6 +115,7 @@ marker=$dest/.wpp-functions
 shift 2
 case $command in
     check) check ;;
+    discard) rm -rf "$dest/releases/${1:?}" ;;
     latest) serving ;;
     activate) activate "$@" ;;
     *) fail "unknown command $command" ;;

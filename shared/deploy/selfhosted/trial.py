@@ -70,12 +70,21 @@ def _problem(address: str, server: subprocess.Popen[bytes]) -> str | None:
     return None
 
 
+def _settings() -> dict[str, str]:
+    """Those that the service will have, where they are in a file that may be read."""
+    try:
+        lines = (_RELEASE.parents[1] / "env").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         address = f"{folder}/trial.sock"
         arguments = ["--config", str(_RELEASE / "gunicorn.conf.py"), "--bind", f"unix:{address}", "--workers", "1"]
         paths = os.pathsep.join([str(_RELEASE / "shared"), str(_RELEASE / "packages")])
-        environment = {**os.environ, "PYTHONPATH": paths, "FUNCTIONS_DIR": str(_RELEASE / "functions")}
+        environment = {**_settings(), **os.environ, "PYTHONPATH": paths, "FUNCTIONS_DIR": str(_RELEASE / "functions")}
         server = subprocess.Popen([sys.executable, "-m", "gunicorn", *arguments], env=environment)
         try:
             problem = _problem(address, server)

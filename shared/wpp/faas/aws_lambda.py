@@ -48,7 +48,7 @@ def handler(function: Function) -> Handler:
 
 def serve(function: Function, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """What the handler of a function returns. Never raises: an exception would become a bare 500 without CORS headers."""
-    return _event_answer(respond(function, _request(event, context)))
+    return _event_answer(respond(function, _request(event if isinstance(event, dict) else {}, context)))
 
 
 def _after_each_restore(hook: Callable[[], None]) -> None:

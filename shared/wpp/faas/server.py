@@ -54,6 +54,7 @@ def create_app(folder: Path) -> flask.Flask:
     def health() -> flask.typing.ResponseReturnValue:
         broken = sorted(name for name, target in targets.items() if target is None)
         state = {"success": not broken, "functions": sorted(targets), "broken": broken, "version": VERSION}
+        state["release"] = folder.resolve().parent.name  # tells two deployments of one version apart
         return _response(json_answer(503 if broken else 200, state, {}))
 
     app.add_url_rule("/healthz", "health", health, methods=["GET"])

@@ -109,8 +109,10 @@ def test_a_large_body_is_413(base64: bool, size: int) -> None:
     assert serve(recorded("http_api") | {"body": body, "isBase64Encoded": base64})[0] == 413
 
 
-@pytest.mark.parametrize("event", [{}, {"requestContext": None}, {"requestContext": {"http": "x"}, "headers": []}])
-def test_an_event_of_no_known_shape_is_answered_405(event: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "event", [None, [], "x", 1, {}, {"requestContext": None}, {"requestContext": {"http": "x"}, "headers": []}]
+)
+def test_an_event_of_no_known_shape_is_answered_405(event: Any) -> None:
     assert serve(event)[0] == 405
 
 
