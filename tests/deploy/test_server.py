@@ -138,7 +138,7 @@ def test_health_names_what_is_served_and_what_is_broken(server: FunctionProcess,
     assert ailing.json()["broken"] == sorted(BROKEN)
     assert healthy.status_code == 200
     expected = {"success": True, "functions": ["wpp_create", "wpp_provision"], "broken": [], "version": "source"}
-        expected["release"] = ROOT.name
+    expected["release"] = ROOT.name
     assert healthy.json() == expected
 
 
