@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from wpp.runtime import InvocationLog
 
+_LONGEST_RETRY_AFTER = 300  # seconds: what an upstream may have our callers wait
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
 
 
@@ -139,7 +140,7 @@ class _Exchange:
             extra["Allow"] = "POST, GET, OPTIONS"
         retry_after = getattr(error, "retry_after", None)
         if retry_after is not None:
-            extra["Retry-After"] = str(round(retry_after))
+            extra["Retry-After"] = str(round(min(retry_after, _LONGEST_RETRY_AFTER)))
         if isinstance(error, InvalidToken):
             self._log.info("the token is not accepted: %s", error.reason)
         elif status >= 500:

@@ -16,8 +16,11 @@ import certifi
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
 
 
@@ -50,16 +53,42 @@ class _TotalTLSSocket(_Total, ssl.SSLSocket):
     pass
 
 
+def _connected(connection: HTTPConnection, connect: Callable[[], socket.socket]) -> socket.socket:
+    """`connect` to each address of the host in turn, all within one timeout; by itself each would get the whole of it."""
+    name, timeout = connection._dns_host, connection.timeout
+    if not isinstance(timeout, (int, float)):
+        return connect()
+    give_up = time.monotonic() + timeout
+    try:
+        found = socket.getaddrinfo(name, connection.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return connect()  # which says so in urllib3's own words
+    addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
+    try:
+        for number, address in enumerate(addresses, 1):
+            connection._dns_host = address
+            # Zero would mean "do not wait at all".
+            connection.timeout = max(0.001, give_up - time.monotonic())
+            try:
+                return connect()
+            except (ConnectTimeoutError, NewConnectionError):
+                if number == len(addresses) or time.monotonic() >= give_up:
+                    raise
+        raise AssertionError("a name has at least one address")
+    finally:
+        connection._dns_host, connection.timeout = name, timeout
+
+
 class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        return _TotalSocket(fileno=super()._new_conn().detach())
+        return _TotalSocket(fileno=_connected(self, super()._new_conn).detach())
 
 
 class _TLSConnection(HTTPSConnection):
     # The TLS socket takes over the descriptor of the plain one, so only its own class matters.
     def _new_conn(self) -> socket.socket:
         began = time.monotonic()
-        connected = super()._new_conn()
+        connected = _connected(self, super()._new_conn)
         if isinstance(self.timeout, (int, float)):
             # The handshake has what is left, not as much again; zero would mean "do not wait at all".
             connected.settimeout(max(0.001, self.timeout - (time.monotonic() - began)))

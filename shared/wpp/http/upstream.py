@@ -128,8 +128,11 @@ class Upstream:
         payload: Any = None,
         timeout: float = CALL_TIMEOUT,
         repeatable: bool = False,
+        patience: float | None = None,
     ) -> Reply:
         """One call: the reply of any status below 500 but 429. `payload` is sent as JSON; `timeout` in seconds.
+
+        `patience` bounds all attempts together, in seconds: for what only helps, and must not hold up the rest.
 
         With `repeatable` it is sent again after lost connections, time-outs, 429 and 5xx, within the deadline: for reads, and
         for what an idempotency key protects.
@@ -138,25 +141,27 @@ class Upstream:
         body = None if payload is None else json.dumps(payload, separators=(",", ":")).encode()
         if body is not None:
             headers = {**headers, "Content-Type": "application/json"}
+        give_up = self.clock.monotonic() + (float("inf") if patience is None else patience)
         attempt = 0
         while True:
             attempt += 1
+            left = give_up - self.clock.monotonic()
             try:
-                return self._once(system, call, method, url, headers, body, timeout)
+                return self._once(system, call, method, url, headers, body, min(timeout, left))
             except UpstreamError as error:
                 if not repeatable or attempt >= MAX_ATTEMPTS:
                     raise
-                self.pause_after(error, attempt)
+                self.pause_after(error, attempt, within=give_up - self.clock.monotonic())
 
     def pause(self, attempt: int, doing: str) -> None:
         """A jittered wait before looking again, growing with `attempt` (from 1). Raises DeadlinePassed."""
         self.deadline.sleep(retry_delay(attempt, None, self._uniform), doing)
 
-    def pause_after(self, error: UpstreamError, attempt: int) -> None:
+    def pause_after(self, error: UpstreamError, attempt: int, *, within: float = float("inf")) -> None:
         """A jittered wait before repeating a failed call, at least as long as the upstream asked for. Raises the error itself
-        where that would outlast the deadline."""
+        where that would outlast the deadline or `within`, in seconds."""
         delay = retry_delay(attempt, error.retry_after, self._uniform)
-        if delay >= self.deadline.remaining():
+        if delay >= min(self.deadline.remaining(), within):
             raise error
         self.clock.sleep(delay)
 

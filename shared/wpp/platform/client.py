@@ -100,6 +100,8 @@ class WppClient:
         self._upstream = upstream
         self._memory = memory
         self._stored = stored
+        self.refused: str | None = None
+        """The text of the token that the platform last refused."""
         self._lock = threading.Lock()
         self._path = _segment(credentials.session)
 
@@ -120,6 +122,7 @@ class WppClient:
         Raises KeyRefused where the platform does not take the API key, UpstreamError, DeadlinePassed.
         """
         with self._lock:
+            self.refused = refused or self.refused
             token = self._usable()
             if token is None or token.text == refused:
                 token = self._fetch_token()
@@ -145,18 +148,20 @@ class WppClient:
             raise nonsense("platform", "status", "a status", reply)
         return said
 
-    def qr(self) -> str | None:
+    def qr(self, patience: float | None = None) -> str | None:
         """`GET /api/accounts/{session}/qr`: the QR as it came, None while there is none."""
-        reply = self._call("qr", "GET", f"/api/accounts/{self._path}/qr", none_at_404=True)
+        reply = self._call("qr", "GET", f"/api/accounts/{self._path}/qr", none_at_404=True, patience=patience)
         return None if reply.status == 404 else read_qr(_object("qr", reply))
 
-    def stop(self) -> None:
+    def stop(self, patience: float | None = None) -> None:
         """`POST /internal/session/{session}/stop`: logs the phone out."""
-        self._call("stop", "POST", f"/internal/session/{self._path}/stop", {}, repeatable=True)
+        path = f"/internal/session/{self._path}/stop"
+        self._call("stop", "POST", path, {}, repeatable=True, patience=patience)
 
-    def webhook(self, url: str) -> None:
+    def webhook(self, url: str, patience: float | None = None) -> None:
         """`POST /internal/session/{session}/webhook`: where the events of this session go."""
-        self._call("webhook", "POST", f"/internal/session/{self._path}/webhook", {"url": url}, repeatable=True)
+        path = f"/internal/session/{self._path}/webhook"
+        self._call("webhook", "POST", path, {"url": url}, repeatable=True, patience=patience)
 
     def send_text(self, to: str, text: str) -> str:
         """The task id. `to` is a phone number or chat id, for this and the other messages."""
@@ -198,13 +203,14 @@ class WppClient:
         *,
         repeatable: bool = False,
         none_at_404: bool = False,
+        patience: float | None = None,
     ) -> Reply:
-        """An authorized call: its 2xx reply. A refused token is renewed once."""
+        """An authorized call: its 2xx reply. A refused token is renewed once. `patience` is in seconds."""
         token = self.token()
-        reply = self._authorized(token, call, method, path, payload, repeatable)
+        reply = self._authorized(token, call, method, path, payload, repeatable, patience)
         if reply.status in (401, 403):
             token = self.token(refused=token.text)
-            reply = self._authorized(token, call, method, path, payload, repeatable)
+            reply = self._authorized(token, call, method, path, payload, repeatable, patience)
         if not 200 <= reply.status < 300 and not (none_at_404 and reply.status == 404):
             raise refusal("platform", call, reply)
         return reply
@@ -217,6 +223,7 @@ class WppClient:
         path: str,
         payload: dict[str, Any] | None,
         repeatable: bool,
+        patience: float | None,
     ) -> Reply:
         return self._upstream.send(
             "platform",
@@ -227,6 +234,7 @@ class WppClient:
             payload=payload,
             timeout=CALL_TIMEOUT,
             repeatable=repeatable or method == "GET",
+            patience=patience,
         )
 
     def _usable(self) -> AccessToken | None:

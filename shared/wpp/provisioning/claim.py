@@ -7,6 +7,7 @@ wppApiKeyIssuedAt               ms since 1970, when the key was handed out
 wppClaim                        who is creating: {id, expiresAt} while somebody is,
                                 {failed, code, problem} when the last one was refused
 wppIdempotencyKey               of the creation that has not ended well yet
+wppStart                        who is starting an offline session: {id, expiresAt}
 wppWebhookPending               true until the platform has our webhook
 wppRequests                     fingerprints of Idempotency-Key headers that were carried out, with their options
 """
@@ -50,10 +51,14 @@ class Number(NamedTuple):
     """What the id of its row is derived from."""
     sub_organization_id: str | None = None
     """The platform's id of a further number; None for the primary one, which goes by the organization's own."""
+    known_row_id: str | None = None
+    """Of a row that is there already, unfinished."""
 
     @property
     def row_id(self) -> str:
         """The id that its row gets if there is none yet."""
+        if self.known_row_id:
+            return self.known_row_id
         import uuid  # 2 ms at a cold start, and most calls create nothing
 
         return str(uuid.uuid5(uuid.UUID(_NAMESPACE), self.row_name))
@@ -81,9 +86,7 @@ def claim_of(row: Integration) -> Claim | None:
     stored = row.settings.get("wppClaim")
     if not isinstance(stored, dict) or not isinstance(stored.get("id"), str):
         return None
-    expires = stored.get("expiresAt")
-    known = isinstance(expires, (int, float)) and not isinstance(expires, bool)
-    return Claim(stored["id"], float(expires or 0) / 1000 if known else 0.0)
+    return Claim(stored["id"], _seconds(stored.get("expiresAt")))
 
 
 def failure_of(row: Integration, claim_id: str) -> tuple[str, str] | None:
@@ -142,7 +145,7 @@ def released(settings: SettingsDict, claim: Claim, refusal: tuple[str, str] | No
 
 def completed(settings: SettingsDict, credentials: Credentials, now: float) -> dict[str, Any]:
     return {
-        **_without(settings, *_OF_THE_CLAIM, *_OF_THE_TOKEN),
+        **_without(settings, *_OF_THE_CLAIM, *_OF_THE_TOKEN, "wppStart"),
         "wppApiKey": credentials.api_key,
         "wppAccountNumber": credentials.session,
         "wppApiKeyIssuedAt": int(now * 1000),
@@ -159,8 +162,39 @@ def with_webhook(settings: SettingsDict, *, pending: bool) -> dict[str, Any]:
     return {**rest, "wppWebhookPending": True} if pending else rest
 
 
+def start_claim_of(row: Integration) -> str | None:
+    stored = row.settings.get("wppStart")
+    return stored.get("id") if isinstance(stored, dict) and isinstance(stored.get("id"), str) else None
+
+
+def start_claimed(row: Integration, now: float) -> bool:
+    stored = row.settings.get("wppStart")
+    expires = _seconds(stored.get("expiresAt")) if isinstance(stored, dict) else 0.0
+    return now < expires <= now + _LONGEST_LEASE
+
+
+def with_start(settings: SettingsDict, start: str, expires_at: float) -> dict[str, Any]:
+    return {**settings, "wppStart": {"id": start, "expiresAt": int(expires_at * 1000)}}
+
+
+def without_start(settings: SettingsDict) -> dict[str, Any]:
+    return _without(settings, "wppStart")
+
+
+def _seconds(milliseconds: Any) -> float:
+    """0 for what is no time: others may have written anything, a number beyond all floats included."""
+    known = isinstance(milliseconds, (int, float)) and not isinstance(milliseconds, bool)
+    return milliseconds / 1000 if known and abs(milliseconds) < 1e18 else 0.0
+
+
 def _without(settings: SettingsDict, *names: str) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in names}
+
+
+def is_abandoned(row: Integration, now: float) -> bool:
+    """Whether it is a further number's row that nobody is completing: whoever began it ended before it had credentials."""
+    claim = claim_of(row)
+    return _is_further_number(row) and credentials_of(row) is None and not (claim and claim.is_live(now))
 
 
 def _is_further_number(row: Integration) -> bool:

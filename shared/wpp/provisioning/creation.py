@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from wpp.runtime import Invocation
 
 
+_STOP_PATIENCE = 5.0  # seconds: a session that cannot be stopped is replaced all the same
+
+
 class _LeaseLost(Exception):  # no failure: somebody else is finishing the job
     pass
 
@@ -201,7 +204,7 @@ class Creation:
         if credentials_of(row) is None:
             return
         try:
-            client_for(self._invocation, row).stop()
+            client_for(self._invocation, row).stop(_STOP_PATIENCE)
         except UpstreamError as error:
             # A session that cannot even be stopped is just what somebody wants replaced.
             self._invocation.warn(f"the previous session could not be stopped: {error}")

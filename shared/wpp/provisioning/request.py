@@ -8,7 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.errors import BadRequest, IdempotencyKeyReused
-from wpp.provisioning.claim import Number, platform_id_of
+from wpp.provisioning.claim import Number, is_abandoned, platform_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -97,11 +97,16 @@ def keyed_request(organization_id: str, function: str, key: str | None, options:
     return KeyedRequest(hashlib.sha256(text.encode()).hexdigest()[:32], options.name)
 
 
-def further_number(organization_id: str, keyed: KeyedRequest | None, rows: Iterable[Integration]) -> Number:
-    """The number that `add_new` adds: the same one for the same key, a new one without a key.
+def further_number(organization_id: str, keyed: KeyedRequest | None, rows: Iterable[Integration], now: float) -> Number:
+    """The number that `add_new` adds: the same one for the same key; without a key one that was begun and not finished, so that
+    a failed request that is sent again loses no client, else a new one. `now` is in seconds since 1970.
 
     Its id for the platform ends in 8 hexadecimal digits, too few to be unique by themselves: taken ones are passed over.
     """
+    abandoned = [] if keyed else sorted(row.id for row in rows if is_abandoned(row, now))
+    if abandoned:
+        row = next(row for row in rows if row.id == abandoned[0])
+        return Number(organization_id, "", platform_id_of(row), known_row_id=row.id)
     seed = keyed.fingerprint if keyed else secrets.token_hex(16)
     number = Number(organization_id, f"{organization_id}\n{seed}")
     row_id = number.row_id

@@ -51,7 +51,11 @@ def connect(
     rows = organization.integrations
     keyed = keyed_request(organization.id, invocation.function, idempotency_key, options)
     repeated = keyed.check(rows) if keyed else False
-    number = further_number(organization.id, keyed, rows) if options.add_new else primary_number(organization.id)
+    number = (
+        further_number(organization.id, keyed, rows, invocation.upstream.clock.now())
+        if options.add_new
+        else primary_number(organization.id)
+    )
     recreate = options.force_recreate and not repeated
     row = number.find(rows)
 

@@ -5,7 +5,8 @@ The live state decides, never a stored one, and a session that runs is never sta
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import secrets
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from wpp.errors import AMBIGUOUS, DeadlinePassed, UpstreamError, WppError
@@ -14,10 +15,14 @@ from wpp.provisioning.access import patient_token
 from wpp.provisioning.claim import (
     credentials_of,
     has_fresh_key,
+    start_claim_of,
+    start_claimed,
     token_of,
     webhook_pending,
+    with_start,
     with_token,
     with_webhook,
+    without_start,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +37,11 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.15
 """Between two looks for a QR: it is shown at most this long after it exists, plus one call."""
+_LONGEST_PAUSE = 2.0  # seconds between two looks while they fail
+HELP_PATIENCE = 3.0
+"""Seconds for what only helps: a webhook that the next call can register, a QR that may not be needed."""
+START_LEASE = 10.0
+"""Seconds for which a start keeps others from starting too: longer than the call may take."""
 _STATUS_EVERY = 5  # looks for the QR between two looks at the status
 
 
@@ -60,8 +70,7 @@ class Session:
         said = self._read()
         if said.state is State.OFFLINE:
             said = self._start()
-        if said.warning:
-            self._invocation.warn(said.warning)
+        self._warn_of(said)
         self._remember(said)
         self._note_late()
         return said
@@ -74,14 +83,19 @@ class Session:
         clock, deadline = self._upstream.clock, self._upstream.deadline
         until = clock.monotonic() + min(self._invocation.settings.qr_wait_seconds, deadline.remaining())
         trouble: UpstreamError | None = None
-        looks = 0
-        while not _is_settled(said) and clock.monotonic() + POLL_SECONDS < until:
-            clock.sleep(POLL_SECONDS)
+        looks, pause = 0, POLL_SECONDS
+        while not _is_settled(said) and clock.monotonic() + pause < until:
+            clock.sleep(pause)
             looks += 1
             try:
                 said, trouble = self._look(with_status=looks % _STATUS_EVERY == 0), None
+                if said.state is State.OFFLINE:
+                    said = self._start()
+                self._warn_of(said)
+                pause = POLL_SECONDS
             except AMBIGUOUS as error:
                 trouble = error
+                pause = max(error.retry_after or 0.0, min(2 * pause, _LONGEST_PAUSE))
             except DeadlinePassed:
                 break
         if trouble is not None:
@@ -98,7 +112,7 @@ class Session:
             if self._webhook_missing:
                 hooking = stack.enter_context(self._upstream.alongside(self._register_webhook))
             if not self._connected.get(self.client.credentials.api_key):
-                reading = stack.enter_context(self._upstream.alongside(self.client.qr))
+                reading = stack.enter_context(self._upstream.alongside(lambda: self.client.qr(HELP_PATIENCE)))
             said = self.client.status()
         if noting and not self.row.is_active:
             noting.result()  # an inactive row must not be answered as a connection
@@ -106,13 +120,49 @@ class Session:
             self._webhook_missing = False
         if reading is None and said.state is State.QR_REQUIRED:
             return _with(said, self.client.qr())  # it was connected when this process last saw it, and is not any more
+        if reading and said.state is State.QR_REQUIRED and isinstance(reading.exception(), AMBIGUOUS):
+            return _with(said, self.client.qr())  # it was only tried, and is needed after all
         return _with_qr(said, reading)
 
     def _start(self) -> SessionState:
-        with self._upstream.alongside(self._register_webhook) as hooking:
-            said = self._start_once()
+        """Starts an offline session, unless somebody else is at it: two starts throw the first one's QR away."""
+        start = self._claim_start()
+        if start is None:
+            return SessionState(State.STARTING)
+        try:
+            with self._upstream.alongside(self._register_webhook) as hooking:
+                said = self._start_once()
+        except Exception:
+            self._release_start(start)
+            raise
         self._webhook_missing = not hooking.result()
         return said
+
+    def _claim_start(self) -> str | None:
+        """The id of our claim on the start, None while somebody else's is live."""
+        start, now = secrets.token_hex(8), self._upstream.clock.now()
+
+        def claim(current: Integration) -> Mapping[str, Any] | None:
+            if start_claimed(current, now):
+                return None
+            return {"settings": with_start(current.settings, start, now + START_LEASE)}
+
+        changed = self._invocation.rows.change(self.row, claim)
+        if changed is None:
+            return start  # the row is gone: nobody else will start it
+        self.row = changed
+        return start if start_claim_of(changed) == start else None
+
+    def _release_start(self, start: str) -> None:
+        def release(current: Integration) -> Mapping[str, Any] | None:
+            return {"settings": without_start(current.settings)} if start_claim_of(current) == start else None
+
+        with suppress(WppError):  # it runs out by itself
+            self.row = self._invocation.rows.change(self.row, release) or self.row
+
+    def _warn_of(self, said: SessionState) -> None:
+        if said.warning and said.warning not in self._invocation.warnings:
+            self._invocation.warn(said.warning)
 
     def _start_once(self) -> SessionState:
         try:
@@ -133,7 +183,7 @@ class Session:
 
     def _register_webhook(self) -> bool:
         try:
-            self.client.webhook(self._invocation.settings.wpp_webhook_url)
+            self.client.webhook(self._invocation.settings.wpp_webhook_url, HELP_PATIENCE)
         except WppError as error:
             self._invocation.warn(f"the webhook is not registered yet, the next call tries again: {error}")
             return False
@@ -159,7 +209,7 @@ class Session:
             return None  # replaced in the meantime
         stored = token_of(current)
         settings = current.settings
-        if token and (stored is None or stored.expires_at < token.expires_at):
+        if token and (stored is None or stored.expires_at < token.expires_at or stored.text == self.client.refused):
             settings = with_token(settings, token)
         settings = with_webhook(settings, pending=self._webhook_missing)
         if self._keyed:
