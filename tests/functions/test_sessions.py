@@ -1,0 +1,190 @@
+"""What happens to a session when several want it, and when a part of the platform hangs."""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import CREATE
+from tests.emulator.faults import Fault
+from tests.processes import free_port, server_process
+from wpp.config import settings_from
+from wpp.errors import NotConfigured
+from wpp.http.transport import ExchangeFailed, Transport
+from wpp.provisioning import creation, session
+from wpp.provisioning.request import Options
+from wpp.provisioning.service import connect
+
+if TYPE_CHECKING:
+    from tests.conftest import Caller
+    from tests.emulator.platform.models import Session
+    from wpp.runtime import Runtime
+
+
+def only_session(caller: Caller) -> Session:
+    return caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
+
+
+def test_parallel_calls_start_an_offline_session_once(caller: Caller) -> None:
+    caller.create()
+    started = only_session(caller)
+    caller.stack.platform.disconnect(started.name)
+    caller.stack.platform.settings.qr_delay = 0
+    before = started.starts
+    caller.stack.platform_server.latency = caller.stack.supabase_server.latency = 0.05
+    with ExitStack() as running:
+        env = caller.stack.environment()
+        servers = [running.enter_context(server_process(env, free_port())) for _ in range(2)]
+        for server in servers:
+            server.wait_until_ready()
+        threads = running.enter_context(ThreadPoolExecutor(8))
+        answers = list(threads.map(lambda n: caller.call_at(f"{servers[n % 2].url}/wpp-create"), range(8)))
+
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert caller.stack.platform_server.count("start") == 1
+    assert (started.starts - before, started.restarts) == (1, 0)
+
+
+def test_a_start_that_failed_keeps_nobody_from_starting(caller: Caller) -> None:
+    caller.create()
+    caller.stack.platform.disconnect(only_session(caller).name)
+    caller.stack.platform_server.inject(Fault("start", status=400, times=1))
+    assert caller.create().status_code == 502
+    assert caller.create().status_code == 200
+    assert only_session(caller).started_at is not None
+    assert "wppStart" in caller.row()["settings"]
+
+
+@pytest.mark.parametrize("call", ["webhook", "qr"])
+def test_what_only_helps_holds_nobody_up(
+    caller: Caller, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    monkeypatch.setattr(session, "HELP_PATIENCE", 0.2)
+    caller.stack.platform.settings.auto_connect = True
+    caller.stack.platform.settings.qr_delay = 0
+    caller.stack.platform_server.inject(Fault(call, "hang", times=None))
+    invocation = runtime.begin("wpp-create", "id")
+    assert connect(invocation, caller.token).status == "connected"
+    # By itself it would be waited for 8 seconds, and tried again.
+    assert sum(made.duration for made in invocation.upstream.trace.calls if made.call == call) < 2
+
+
+def test_a_session_that_cannot_be_stopped_is_replaced_all_the_same(
+    caller: Caller, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creation, "_STOP_PATIENCE", 0.3)
+    caller.create()
+    caller.stack.platform_server.clear()
+    caller.stack.platform_server.inject(Fault("stop", "hang", times=None))
+    invocation = runtime.begin("wpp-create", "id")
+    connect(invocation, caller.token, options=Options(force_recreate=True))
+    assert caller.stack.platform_server.count("create") == 1
+    assert any("could not be stopped" in warning for warning in invocation.warnings)
+
+
+def test_a_platform_that_asks_for_a_pause_gets_one(caller: Caller) -> None:
+    caller.create()
+    busy = Fault("qr", status=429, headers={"Retry-After": "60"}, times=None)
+    caller.stack.platform_server.inject(busy)
+    caller.stack.platform_server.clear()
+    caller.stack.platform.settings.stuck_starting = True
+    caller.provision()
+    assert caller.stack.platform_server.count("qr") <= 2
+
+
+def test_a_session_that_goes_offline_while_its_qr_is_waited_for_is_started(
+    caller: Caller, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "START_LEASE", 0.1)
+    caller.create()
+    caller.stack.platform.settings.qr_delay = 0.8
+    caller.stack.platform.disconnect(only_session(caller).name)
+    only_session(caller).started_at = caller.stack.clock.now()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(lambda: connect(runtime.begin("wpp-provision", "id"), caller.token, wait=True))
+        while caller.stack.platform_server.count("qr") < 3:  # it is polling
+            time.sleep(0.01)
+        caller.stack.platform.disconnect(only_session(caller).name)
+        assert waiting.result().status == "qr_issued"
+
+
+def test_a_further_number_whose_saving_failed_is_finished_by_the_next_request(caller: Caller) -> None:
+    caller.create()
+    lost = Fault("rest.PATCH.messenger_integrations", status=503, times=None)
+    caller.stack.supabase_server.inject(lost)
+    assert caller.create({"add_new": True}).status_code == 502
+    caller.stack.supabase_server.clear_faults()
+    moved = caller.rows()
+    for row in moved:  # the lease of the one that failed, which could not be given back either
+        if "wppClaim" in row["settings"]:
+            caller.stack.supabase.execute(
+                "update messenger_integrations set settings = json_set(settings, '$.wppClaim.expiresAt', 1) where id = ?",
+                row["id"],
+            )
+    assert caller.create({"add_new": True}).status_code == 200
+    rows = caller.rows()
+    assert len(rows) == 2
+    assert all(row["is_active"] for row in rows)
+    assert len({c.session for c in caller.stack.platform.clients if caller.organization_id in c.organization_id}) == 2
+
+
+def test_a_stored_token_that_is_refused_is_replaced_whatever_its_end(caller: Caller) -> None:
+    caller.create()
+    caller.stack.supabase.execute(
+        "update messenger_integrations set settings = json_set(settings, '$.wppJwtToken', 'dead', '$.wppJwtExpiresAt', ?)"
+        " where organization_id = ?",
+        int((time.time() + 86_400) * 1000),
+        caller.organization_id,
+    )
+    with server_process(caller.stack.environment(), free_port()) as new_process:
+        new_process.wait_until_ready()
+        assert caller.call_at(f"{new_process.url}/wpp-create").status_code == 200
+    assert caller.row()["settings"]["wppJwtToken"] != "dead"
+
+
+def test_all_addresses_of_a_host_share_one_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three addresses that say nothing: nobody accepts, and no more connections fit into the queue."""
+    with ExitStack() as stack:
+        port, addresses = 0, ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+        for address in addresses:
+            listener = stack.enter_context(socket.socket())
+            listener.bind((address, port))
+            listener.listen(0)
+            port = listener.getsockname()[1]
+            for _ in range(3):
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex((address, port))
+        real = socket.getaddrinfo
+
+        def several(host: str, *rest: object, **options: object) -> object:
+            if host != "several.example":
+                return real(host, *rest, **options)  # type: ignore[arg-type]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+        monkeypatch.setattr(socket, "getaddrinfo", several)
+        transport = Transport()
+        began = time.monotonic()
+        with pytest.raises(ExchangeFailed) as caught:
+            transport.exchange("GET", f"http://several.example:{port}/", {}, None, 0.6)
+        transport.close()
+        assert caught.value.timed_out
+        assert time.monotonic() - began < 1.5  # one timeout, and not one for each
+
+
+@pytest.mark.parametrize("url", ["ftp://x.example", "javascript:1", "not a url"])
+def test_a_webhook_address_that_is_none_is_reported(caller: Caller, url: str) -> None:
+    with pytest.raises(NotConfigured, match="WPP_WEBHOOK_URL must be"):
+        settings_from(caller.stack.environment() | {"WPP_WEBHOOK_URL": url})
+
+
+def test_a_claim_of_an_impossible_end_is_none(caller: Caller) -> None:
+    caller.stack.supabase.insert_row(
+        organization_id=caller.organization_id, settings={"wppClaim": {"id": "x", "expiresAt": 10**400}}
+    )
+    assert caller.call(CREATE).status_code == 200
