@@ -16,8 +16,8 @@ run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with 
 demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play the scan, "connected"
 	@$(BIN)/python -m tests.emulator demo $(if $(PORT),--port $(PORT))
 
-bench: .venv/.run  ## measure what a user waits for, against calls made one after another
-	@$(BIN)/python -m tests.bench
+bench: .venv/.dev  ## measure latency, cost, cold starts and growth, and check the budgets: [SINCE=commit]
+	@PYTHONPATH=shared $(BIN)/python -m tests.bench $(if $(SINCE),--since $(SINCE))
 
 bench-start: .venv/.dev  ## cold starts on Lambda, measured with AWS's runtime client
 	@PYTHONPATH=shared $(BIN)/python -m tests.bench.lambda_start

@@ -17,7 +17,7 @@ import time
 import uuid
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deploy import aws_build
 from deploy.aws_build import Target
@@ -28,36 +28,53 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ROUNDS = 15
+REFERENCE = "imports requests and jose.jwt"
+GET = "wpp_create, GET"
+CREATE = "wpp_create, full call"
 _EMPTY = "def handler(event, context):\n    return {}\n"
 _REFERENCE = "import requests\nimport jose.jwt\n\n" + _EMPTY
 _IMPORT = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \| ( *)(\S+)")
 
 
+class LambdaStarts(NamedTuple):
+    times: dict[str, list[float]]
+    """Seconds from process start to first answer, by case."""
+    bundle: int
+    """Bytes of the zip of wpp-create."""
+    tasks: dict[str, Path]
+
+
+def measured(folder: Path, stack: Stack, token: str, rounds: int) -> LambdaStarts:
+    """Builds the zips into `folder`, and starts each case `rounds` times, in turn."""
+    tasks = _tasks(folder)
+    get, post = _event("GET", token), _event("POST", token)
+    cases: dict[str, tuple[Path, Any]] = {
+        "empty handler": (tasks["empty"], get),
+        REFERENCE: (tasks["reference"], get),
+        GET: (tasks["wpp_create"], get),
+        CREATE: (tasks["wpp_create"], post),
+        "wpp_provision, full call": (tasks["wpp_provision"], post),
+        "wpp_create, full call, no .pyc": (tasks["uncompiled"], post),
+    }
+    times: dict[str, list[float]] = {case: [] for case in cases}
+    for _ in range(rounds):
+        for case, (task, event) in cases.items():
+            times[case].append(_start(task, folder / "image", stack.environment(), event))
+    return LambdaStarts(times, (folder / "dist/wpp_create.zip").stat().st_size, tasks)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name, Stack() as stack:
         folder = Path(name)
-        tasks = _tasks(folder)
         stack.supabase.add_user("bench@example.com", organization_id=str(uuid.uuid4()))
         token = stack.supabase.sign_in("bench@example.com")
-        get, post = _event("GET", token), _event("POST", token)
-        cases: dict[str, tuple[Path, Any]] = {
-            "empty handler": (tasks["empty"], get),
-            "imports requests and jose.jwt": (tasks["reference"], get),
-            "wpp_create, GET": (tasks["wpp_create"], get),
-            "wpp_create, full call": (tasks["wpp_create"], post),
-            "wpp_provision, full call": (tasks["wpp_provision"], post),
-            "wpp_create, full call, no .pyc": (tasks["uncompiled"], post),
-        }
-        times: dict[str, list[float]] = {case: [] for case in cases}
-        for _ in range(_ROUNDS):
-            for case, (task, event) in cases.items():
-                times[case].append(_start(task, folder / "image", stack.environment(), event))
-        reference = statistics.median(times["imports requests and jose.jwt"])
+        found = measured(folder, stack, token, _ROUNDS)
+        reference = statistics.median(found.times[REFERENCE])
         print(f"\nfrom process start to first answer, medians of {_ROUNDS}, in turn")
-        for case, taken in times.items():
+        for case, taken in found.times.items():
             median = statistics.median(taken)
             print(f"  {case:<34}{median * 1000:7.0f} ms  {median / reference:6.2f}")
-        _print_imports(tasks["wpp_create"], folder / "image", stack.environment(), post)
+        _print_imports(found.tasks["wpp_create"], folder / "image", stack.environment(), _event("POST", token))
 
 
 def _event(method: str, token: str) -> dict[str, Any]:

@@ -73,7 +73,17 @@ class _Gated(Transport):
         self._actor = actor
         self.threads = _Inline()  # type: ignore[assignment]
 
-    def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Reply:
+    def exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: float,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Reply:
+        if meanwhile:
+            meanwhile()
         return self._actor.exchange(method, url, headers, body)
 
     def close(self) -> None:

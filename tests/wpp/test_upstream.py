@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.emulator.faults import Fault
-from wpp.errors import DeadlinePassed, UpstreamBroken, UpstreamTimeout
+from wpp.errors import DeadlinePassed, InvalidToken, UpstreamBroken, UpstreamTimeout
 from wpp.http.upstream import Trace, retry_delay
 
 if TYPE_CHECKING:
@@ -111,6 +112,80 @@ def test_connections_are_kept(stack: Stack, upstream: Upstream) -> None:
     for _ in range(5):
         get(upstream, stack)
     assert stack.supabase_server.connections_accepted == 1
+
+
+def _arrived(stack: Stack, number: int) -> None:
+    """Waits until the server has got so many calls; fails where they do not come."""
+    give_up = time.monotonic() + 5
+    while stack.supabase_server.count("auth.health") < number:
+        assert time.monotonic() < give_up, "the request is not under way"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["at first", "on a kept connection"])
+def test_something_is_done_between_a_request_and_its_answer(
+    stack: Stack, upstream: Upstream, *, connected: bool
+) -> None:
+    if connected:
+        get(upstream, stack)
+    threads: list[int] = []
+    stack.supabase_server.inject(Fault("*", "hang"))
+
+    def meanwhile() -> None:
+        threads.append(threading.get_ident())
+        _arrived(stack, connected + 1)
+
+    with upstream.while_waiting(meanwhile), pytest.raises(UpstreamTimeout):
+        get(upstream, stack, repeatable=False, timeout=0.3)
+    assert len(threads) == 1
+    assert (threads[0] == threading.get_ident()) is connected
+
+
+def test_an_answer_that_is_there_is_read_however_long_the_other_call_took(stack: Stack, upstream: Upstream) -> None:
+    get(upstream, stack)
+    with upstream.while_waiting(lambda: time.sleep(0.3)):
+        assert get(upstream, stack, repeatable=False, timeout=0.2).status == 200
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["at first", "on a kept connection"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_error_of_what_is_done_meanwhile_comes_first(
+    stack: Stack, upstream: Upstream, *, connected: bool, broken: bool
+) -> None:
+    if connected:
+        get(upstream, stack)
+    if broken:
+        stack.supabase_server.inject(Fault("*", "reset"))
+
+    def refuse() -> None:
+        raise InvalidToken("no")
+
+    with pytest.raises(InvalidToken), upstream.while_waiting(refuse):
+        get(upstream, stack, repeatable=False)
+
+
+def test_it_is_done_once_though_the_request_is_repeated(stack: Stack, upstream: Upstream) -> None:
+    stack.supabase_server.inject(Fault("*", "reset", times=2))
+    done: list[int] = []
+
+    def slowly() -> None:
+        time.sleep(0.2)
+        done.append(1)
+
+    with upstream.while_waiting(slowly):
+        assert get(upstream, stack).status == 200
+    assert done == [1]
+
+
+def test_it_is_done_where_nothing_is_sent_but_not_after_a_failure(stack: Stack, upstream: Upstream) -> None:
+    done: list[int] = []
+    with upstream.while_waiting(lambda: done.append(1)):
+        pass
+    assert done == [1]
+    with pytest.raises(ZeroDivisionError), upstream.while_waiting(lambda: done.append(2)):
+        raise ZeroDivisionError
+    get(upstream, stack)
+    assert done == [1]
 
 
 def test_overlapping_calls_are_one_wait() -> None:

@@ -47,7 +47,9 @@ def set_up() -> None:
     make = logging.getLogRecordFactory()
     if not getattr(make, "redacts", False):
         logging.setLogRecordFactory(_redacting(make))
-    _LOG.setLevel(log_level())
+    level = log_level()
+    if _LOG.level != level:  # setting it has every logger decide anew what it lets through
+        _LOG.setLevel(level)
     if not _LOG.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(JsonLines())

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, cast
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 from urllib3.exceptions import HTTPError as Urllib3Error
-from urllib3.util import Timeout
 
 from wpp.http.sockets import BoundedAdapter
 from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from urllib3 import HTTPConnectionPool
+    from urllib3.connection import HTTPConnection
 
 MAX_ANSWER_BYTES = 1024 * 1024
 _POOL_SIZE = 64
+_LAST_LOOK = 0.05  # seconds: an answer that is there already is read, even where nothing is left of its time
+_FAILURES = (Urllib3Error, HTTPException, OSError, ValueError)
 USER_AGENT = "wpp-functions"  # Supabase refuses `sb_secret_` keys for values that look like a browser's.
 
 
@@ -54,8 +59,8 @@ class Reply:
 class Transport:
     """The connection pool and the threads of one process, shared by all its invocations.
 
-    The connections are those of a `requests` adapter. A request goes straight to its pool: sessions, prepared requests, hooks,
-    cookies and redirects are what we do without, and they take more processor time than the exchange itself.
+    The connections are those of a `requests` adapter. A request goes straight to one of them: sessions, prepared requests,
+    hooks, cookies and redirects are what we do without, and they take more processor time than the exchange itself.
     """
 
     def __init__(self) -> None:
@@ -63,44 +68,47 @@ class Transport:
         self._pools: dict[str, HTTPConnectionPool] = {}
         self.threads = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="wpp-upstream")
 
-    def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Reply:
+    def exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: float,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Reply:
         """Sends one request; `timeout` bounds connecting and the whole of the answer, in seconds.
 
+        `meanwhile`, which must not raise, is carried out while the answer is awaited. It may not be where nothing can be sent.
         Nothing ambient is used: no proxies, no .netrc, no cookies. Redirects are answers.
         Raises ExchangeFailed for everything that urllib3 can raise.
         """
         _conceal(headers)
         scheme, _, rest = url.partition("://")
         host, _, path = rest.partition("/")
-        response = None
+        pool = self._pool(f"{scheme}://{host}")
+        give_up = time.monotonic() + timeout
+        connection = cast("HTTPConnection", pool._get_conn())
+        running = None
+        if meanwhile is not None and connection.is_closed:
+            # It is likely to need a new connection too: on two threads, both are made at the same time.
+            running, meanwhile = self.threads.submit(meanwhile), None
+        whole = False
         try:
-            response = self._pool(f"{scheme}://{host}").urlopen(
-                method,
-                f"/{path}",
-                body,
-                {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                # One for connecting and answering together: two numbers would each count anew.
-                timeout=Timeout(total=timeout),
-                preload_content=False,
-                decode_content=False,
-            )
-            content = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
-            if len(content) > MAX_ANSWER_BYTES:
-                raise ExchangeFailed(f"sent more than {MAX_ANSWER_BYTES} bytes")
-            answered = {name.lower(): value for name, value in response.headers.items()}
-            _require_whole(answered, content)
-            status, whole = response.status, response
-            response = None
-            whole.release_conn()
-            return Reply(status, answered, content)
-        except (Urllib3Error, OSError, ValueError) as error:
-            raise _mapped(error) from error
+            connection.timeout = timeout
+            _send(connection, method, f"/{path}", headers, body)
+            if meanwhile is not None:
+                meanwhile()
+            connection.timeout = max(_LAST_LOOK, give_up - time.monotonic())
+            reply = _received(connection)
+            whole = True
+            return reply
         finally:
-            if response is not None:
-                response.close()  # with what is left of its answer
+            if not whole:
+                connection.close()  # with what is left of its answer
+            pool._put_conn(connection)
+            if running is not None:
+                running.result()
 
     def _pool(self, origin: str) -> HTTPConnectionPool:
         pool = self._pools.get(origin)
@@ -122,6 +130,31 @@ class Transport:
     def close(self) -> None:
         self.threads.shutdown(wait=True)
         self.disconnect()
+
+
+def _send(connection: HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> None:
+    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+    try:
+        if connection.is_closed:
+            connection.connect()
+        # Who hangs up before it has read all may have answered all the same.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method, path, body, headers, preload_content=False, decode_content=False)
+    except _FAILURES as error:
+        raise _mapped(error) from error
+
+
+def _received(connection: HTTPConnection) -> Reply:
+    try:
+        response = connection.getresponse()
+        content = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+    except _FAILURES as error:
+        raise _mapped(error) from error
+    if len(content) > MAX_ANSWER_BYTES:
+        raise ExchangeFailed(f"sent more than {MAX_ANSWER_BYTES} bytes")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    _require_whole(headers, content)
+    return Reply(response.status, headers, content)
 
 
 def _conceal(headers: Mapping[str, str]) -> None:

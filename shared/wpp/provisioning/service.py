@@ -68,12 +68,11 @@ def connect(
 
 
 def _identify(invocation: Invocation, access_token: str) -> Organization:
-    """Checks the access token, and reads the caller's organization while Supabase confirms the session."""
+    """Checks the access token, and has Supabase confirm the session while the caller's organization is read."""
     check, upstream = invocation.runtime.caller_check, invocation.upstream
     user_id = check.user_id(access_token, upstream)
-    with upstream.alongside(lambda: invocation.rows.of_user(user_id)) as reading:
-        check.confirm(access_token, user_id, upstream)
-    organization = reading.result()
+    with upstream.while_waiting(lambda: check.confirm(access_token, user_id, upstream)):
+        organization = invocation.rows.of_user(user_id)
     if organization is None:
         raise OrganizationNotFound
     invocation.organization_id = organization.id

@@ -1,0 +1,199 @@
+"""Calls of running functions: how long they take, what they cost, and how that grows."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import requests
+
+from tests.bench.load import load
+from tests.bench.measured import framework, memory, processor_seconds, server
+from tests.bench.sequential import sequential
+from tests.processes import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tests.bench.report import Report
+    from tests.emulator.stack import Stack
+
+CREATE = ROOT / "functions/wpp_create/main.py"
+PROVISION = ROOT / "functions/wpp_provision/main.py"
+_PATH = "/functions/v1/wpp-create"
+_COUNTS = re.compile(r'desc="(\d+) calls, (\d+) waits"')
+_EMPTY = "def empty(request):\n    return b'{}', 200, {}\n"
+
+
+class User(NamedTuple):
+    organization: str
+    token: str
+
+
+def new_users(stack: Stack, count: int) -> list[User]:
+    users = []
+    for _ in range(count):
+        organization = str(uuid.uuid4())
+        stack.supabase.add_user(f"{organization}@example.com", organization_id=organization)
+        users.append(User(organization, stack.supabase.sign_in(f"{organization}@example.com")))
+    return users
+
+
+def connect(stack: Stack, url: str, users: Sequence[User]) -> None:
+    """Has the organizations created and their phones scanned, and the function see that."""
+    tokens = [user.token for user in users]
+    load(url, tokens, connections=min(8, len(users)), calls=len(users))
+    for user in users:
+        for client in stack.platform.clients_of(user.organization):
+            stack.platform.scan(client.session)
+    load(url, tokens, connections=min(8, len(users)), calls=len(users))
+
+
+def empty_handler(folder: Path) -> Path:
+    source = folder / "empty.py"
+    source.write_text(_EMPTY)
+    return source
+
+
+def latency(report: Report, stack: Stack, user: User, empty: Path) -> None:
+    report.heading("a warm wpp-create of a connected organization, and the same calls one after another")
+    env = stack.environment()
+    with framework(CREATE, "wpp_create", env) as create, framework(empty, "empty", {}) as nothing:
+        connect(stack, create.url, [user])
+        report.times("empty functions-framework handler", load(nothing.url, [user.token], calls=200).times)
+        calls = waits = 0
+        for delay, turns in ((0, 200), (20, 60), (100, 15)):
+            with _delayed(stack, delay):
+                found = load(create.url, [user.token], calls=turns)
+                warm = report.times(f"wpp-create, upstream delay {delay} ms", found.times)
+                slow = report.times(f"one after another, delay {delay} ms", sequential(stack, user.token, turns // 2))
+            report.ratio(f"warm_{delay}ms_times_as_fast", slow / warm)
+            calls, waits = _counts(found.server_timing)
+        report.ratio("warm_upstream_calls", calls)
+        report.ratio("warm_upstream_waits", waits)
+        report.heading("a first creation")
+        for delay, turns in ((0, 20), (20, 15), (100, 8)):
+            with _delayed(stack, delay):
+                tokens = [user.token for user in new_users(stack, turns)]
+                found = load(create.url, tokens, calls=turns)
+                report.times(f"first creation, delay {delay} ms", found.times)
+                calls, waits = _counts(found.server_timing)
+        report.ratio("first_upstream_calls", calls)
+        report.ratio("first_upstream_waits", waits)
+
+
+def time_to_qr(report: Report, stack: Stack) -> None:
+    report.heading("wpp-provision, from the QR being there to the answer with it")
+    late = []
+    with framework(PROVISION, "wpp_provision", stack.environment()) as provision:
+        for number, user in enumerate(new_users(stack, 10)):
+            stack.platform.settings.qr_delay = 0.5 + number * 0.037
+            headers = {"Authorization": f"Bearer {user.token}"}
+            requests.post(provision.url, headers=headers, timeout=40).raise_for_status()
+            answered = time.time()
+            (client,) = stack.platform.clients_of(user.organization)
+            there = (stack.platform.sessions[client.session].started_at or 0.0) + stack.platform.settings.qr_delay
+            late.append(answered - there)
+    stack.platform.settings.reset()
+    report.times("QR to answer, delay 0 ms", late)
+
+
+def cost(report: Report, stack: Stack, user: User, empty: Path, since: Path | None) -> None:
+    """Processor time per call. All run at the same time and are called in turn, as the machine has other things to do, too."""
+    report.heading("processor time of a warm call, user and system, under functions-framework, medians of turns")
+    trees = {"now": ROOT, **({"since": since} if since else {})}
+    with ExitStack() as running:
+        functions = {
+            name: running.enter_context(
+                framework(tree / "functions/wpp_create/main.py", "wpp_create", stack.environment(), tree)
+            )
+            for name, tree in trees.items()
+        }
+        functions["empty"] = running.enter_context(framework(empty, "empty", {}))
+        taken: dict[str, list[float]] = {name: [] for name in functions}
+        for turn in range(13):
+            for name, process in functions.items():
+                before = processor_seconds(process.pid)
+                load(process.url, [user.token], calls=150)
+                if turn:  # the first warms up
+                    taken[name].append((processor_seconds(process.pid) - before) / 150 * 1000)
+    medians = {name: statistics.median(values) for name, values in taken.items()}
+    for name, value in medians.items():
+        report.number(f"processor time, {name}", value, "ms")
+    report.ratio("processor_time_times_empty", medians["now"] / medians["empty"])
+    if since:
+        report.ratio("processor_time_since", medians["now"] / medians["since"])
+
+
+def throughput(report: Report, stack: Stack, user: User, since: Path | None) -> None:
+    report.heading("requests per second of the product's server, the stack and the callers on the same machine")
+    env = stack.environment()
+    eight = 0.0
+    with server(env) as process:
+        load(process.url + _PATH, [user.token], connections=8, calls=100)
+        for connections, calls in ((1, 300), (8, 1200), (64, 1200)):
+            found = load(process.url + _PATH, [user.token], connections=connections, calls=calls)
+            report.times(f"{connections} connections", found.times)
+            report.number(f"{connections} connections, per second", found.per_second, "calls/s")
+            eight = found.per_second if connections == 8 else eight
+    for name, tree in {"now": ROOT, **({"since": since} if since else {})}.items():
+        with server(env, tree, workers=1) as process:
+            load(process.url + _PATH, [user.token], connections=8, calls=100)
+            found = load(process.url + _PATH, [user.token], connections=8, calls=800)
+            one = report.number(f"8 connections, one worker, {name}", found.per_second, "calls/s")
+        report.ratio(f"requests_per_second_over_one_worker_{name}", eight / one)
+
+
+def memory_of_a_worker(report: Report, stack: Stack, user: User) -> None:
+    report.heading("memory of one worker")
+    with server(stack.environment(), workers=1) as process:
+        report.number("memory at the start", memory(process.pid), "MB")
+        load(process.url + _PATH, [user.token], connections=8, calls=1000)
+        early = report.number("memory after 1,000 calls", memory(process.pid), "MB")
+        load(process.url + _PATH, [user.token], connections=8, calls=9000)
+        late = report.number("memory after 10,000 calls", memory(process.pid), "MB")
+    report.ratio("memory_mb_after_10000_calls", late)
+    report.ratio("memory_growth_from_call_1000", late / early)
+
+
+def growth(report: Report, stack: Stack) -> None:
+    """Each organization's calls in turn, so that every call meets another one than the call before."""
+    report.heading("one worker, calls of different organizations in turn")
+    cost: dict[int, float] = {}
+    users: list[User] = []
+    with server(stack.environment(), workers=1) as process:
+        for count in (1, 10, 100, 1000):
+            new = new_users(stack, count - len(users))
+            connect(stack, process.url + _PATH, new)
+            users += new
+            tokens = [user.token for user in users]
+            load(process.url + _PATH, tokens, calls=max(count, 100))
+            before = processor_seconds(process.pid)
+            found = load(process.url + _PATH, tokens, calls=max(count, 300))
+            cost[count] = (processor_seconds(process.pid) - before) / max(count, 300) * 1000
+            report.times(f"{count} organizations", found.times)
+            report.number(f"{count} organizations, processor time", cost[count], "ms")
+        report.number("memory with 1,000 organizations", memory(process.pid), "MB")
+    report.ratio("processor_time_1000_organizations_over_1", cost[1000] / cost[1])
+
+
+@contextmanager
+def _delayed(stack: Stack, milliseconds: int) -> Iterator[None]:
+    servers = (stack.supabase_server, stack.platform_server)
+    for each in servers:
+        each.latency = milliseconds / 1000
+    yield
+    for each in servers:
+        each.latency = 0.0
+
+
+def _counts(server_timing: str) -> tuple[int, int]:
+    """Upstream calls and waits, as the function itself says."""
+    found = _COUNTS.search(server_timing)
+    assert found is not None, server_timing
+    return int(found[1]), int(found[2])

@@ -1,0 +1,137 @@
+"""Callers in a process of their own, so that making the calls takes nothing from whoever answers them.
+
+    python -m tests.bench.load < {"url": …, "tokens": […], "connections": 8, "calls": 500}
+
+Each connection is kept open and sends its next call when the answer to the last one is there; the tokens take turns.
+Prints JSON: `seconds` in all, `times` of each call in seconds, and `server_timing` of the last answer.
+"""
+
+from __future__ import annotations
+
+import json
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tests.processes import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_PATIENCE = 60.0  # seconds without any answer
+
+
+@dataclass
+class Load:
+    """What a load found."""
+
+    seconds: float
+    times: list[float]
+    server_timing: str
+
+    @property
+    def per_second(self) -> float:
+        return len(self.times) / self.seconds
+
+
+def load(url: str, tokens: Sequence[str], *, connections: int = 1, calls: int) -> Load:
+    """Makes the calls from another process. Raises CalledProcessError where an answer is not 200."""
+    asked = {"url": url, "tokens": list(tokens), "connections": connections, "calls": calls}
+    command = [sys.executable, "-m", "tests.bench.load"]
+    done = subprocess.run(command, input=json.dumps(asked).encode(), cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    return Load(**json.loads(done.stdout))
+
+
+@dataclass
+class _Connection:
+    socket: socket.socket
+    began: float = 0.0
+    received: bytearray = field(default_factory=bytearray)
+
+    def send(self, request: bytes) -> None:
+        self.received.clear()
+        self.began = time.perf_counter()
+        self.socket.sendall(request)
+
+    def answered(self) -> str | None:
+        """The head of the answer once all of it is there."""
+        piece = self.socket.recv(65_536)
+        if not piece:
+            raise ConnectionError(f"hung up after {bytes(self.received)!r}")
+        self.received += piece
+        head, found, body = self.received.partition(b"\r\n\r\n")
+        if not found:
+            return None
+        text = head.decode("latin-1")
+        length = int(_header(text, "content-length") or 0)
+        return text if len(body) >= length else None
+
+
+def _header(head: str, name: str) -> str:
+    for line in head.split("\r\n")[1:]:
+        found, _, value = line.partition(":")
+        if found.lower() == name:
+            return value.strip()
+    return ""
+
+
+def _run(url: str, tokens: Sequence[str], connections: int, calls: int) -> Load:
+    address = urlsplit(url)
+    assert address.hostname is not None
+    requests = cycle([_request(address.netloc, address.path or "/", token) for token in tokens])
+    opened = [_open(address.hostname, address.port or 80) for _ in range(connections)]
+    begun = time.perf_counter()
+    times, head = _exchange(opened, requests, calls)
+    seconds = time.perf_counter() - begun
+    for connection in opened:
+        connection.socket.close()
+    return Load(seconds, times, _header(head, "server-timing"))
+
+
+def _open(host: str, port: int) -> _Connection:
+    opened = socket.create_connection((host, port), timeout=_PATIENCE)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return _Connection(opened)
+
+
+def _exchange(opened: Sequence[_Connection], requests: Iterator[bytes], calls: int) -> tuple[list[float], str]:
+    times: list[float] = []
+    head = ""
+    left = calls
+    with selectors.DefaultSelector() as selector:
+        for connection in opened[:calls]:
+            selector.register(connection.socket, selectors.EVENT_READ, connection)
+            connection.send(next(requests))
+            left -= 1
+        while len(times) < calls:
+            ready = selector.select(_PATIENCE)
+            if not ready:
+                raise TimeoutError(f"no answer for {_PATIENCE:.0f} seconds")
+            for key, _ in ready:
+                connection = key.data
+                answer = connection.answered()
+                if answer is None:
+                    continue
+                times.append(time.perf_counter() - connection.began)
+                if not answer.startswith("HTTP/1.1 200"):
+                    raise ValueError(answer + bytes(connection.received).decode("latin-1")[-600:])
+                head = answer
+                if left:
+                    connection.send(next(requests))
+                    left -= 1
+    return times, head
+
+
+def _request(host: str, path: str, token: str) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+    return f"{head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+
+
+if __name__ == "__main__":
+    print(json.dumps(_run(**json.load(sys.stdin)).__dict__))

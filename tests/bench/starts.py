@@ -1,0 +1,73 @@
+"""Cold starts: from the start of a process to its first answer, under functions-framework and on Lambda."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from tests.bench import lambda_start
+from tests.bench.calls import CREATE
+from tests.processes import ROOT, FunctionProcess, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.bench.calls import User
+    from tests.bench.report import Report
+    from tests.emulator.stack import Stack
+
+_PATIENCE = 30.0  # seconds
+
+
+def framework_starts(report: Report, stack: Stack, user: User, empty: Path, rounds: int) -> None:
+    report.heading("cold start under functions-framework")
+    env = stack.environment()
+    cases = {
+        "functions-framework, empty handler": (empty, "empty", {}, "GET"),
+        "functions-framework, wpp-create, GET": (CREATE, "wpp_create", env, "GET"),
+        "functions-framework, wpp-create, full call": (CREATE, "wpp_create", env, "POST"),
+    }
+    times: dict[str, list[float]] = {case: [] for case in cases}
+    for _ in range(rounds):
+        for case, (source, target, environment, method) in cases.items():
+            times[case].append(_framework_start(source, target, environment, method, user.token))
+    nothing, loaded, full = [report.times(case, taken) for case, taken in times.items()]
+    report.ratio("framework_start_times_empty", loaded / nothing)
+    report.ratio("framework_first_call_times_empty", full / nothing)
+
+
+def lambda_starts(report: Report, stack: Stack, user: User, folder: Path, rounds: int) -> None:
+    report.heading("cold start under AWS's runtime client")
+    found = lambda_start.measured(folder, stack, user.token, rounds)
+    medians = {case: report.times(f"awslambdaric, {case}", taken) for case, taken in found.times.items()}
+    report.ratio("lambda_start_times_imports", medians[lambda_start.GET] / medians[lambda_start.REFERENCE])
+    report.ratio("lambda_first_call_times_imports", medians[lambda_start.CREATE] / medians[lambda_start.REFERENCE])
+    report.number("bundle of wpp-create, zipped", found.bundle / 1e6, "MB")
+
+
+def _framework_start(source: Path, target: str, env: Mapping[str, str], method: str, token: str) -> float:
+    port = free_port()
+    arguments = ["-m", "functions_framework", "--source", str(source), "--target", target, "--port", str(port)]
+    began = time.perf_counter()
+    with FunctionProcess([*arguments, "--host", "127.0.0.1"], env, port, python=sys.executable, cwd=ROOT) as process:
+        request = f"{method} / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+        with _connected(port, began) as connection:
+            connection.sendall(request.encode())
+            answer = connection.recv(65_536)
+        taken = time.perf_counter() - began
+        assert answer.startswith(b"HTTP/1.1 200"), answer + process.output().encode()
+    return taken
+
+
+def _connected(port: int, began: float) -> socket.socket:
+    """As soon as somebody listens."""
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE)
+        except OSError:
+            if time.perf_counter() - began > _PATIENCE:
+                raise
+            time.sleep(0.002)
