@@ -50,17 +50,24 @@ class FunctionProcess:
         cwd: Path = ROOT,
     ) -> None:
         """With `show` the output goes to the terminal, or to the file that it is, instead."""
+        self._show = show
+        self._arguments = [str(python), *arguments]
+        self._cwd = cwd
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
         # Nothing of the developer's own environment reaches the functions: the tests say all of it.
         clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self._process = subprocess.Popen(
-            [str(python), *arguments],
-            cwd=cwd,
-            env={**clean, **env, "PYTHONUNBUFFERED": "1"},
-            stdout=None if show is True else show or self._output,
-            stderr=None if show is True else subprocess.STDOUT,
+        self._env = {**clean, **env, "PYTHONUNBUFFERED": "1"}
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._arguments,
+            cwd=self._cwd,
+            env=self._env,
+            stdout=None if self._show is True else self._show or self._output,
+            stderr=None if self._show is True else subprocess.STDOUT,
             start_new_session=True,
         )
 
@@ -68,10 +75,14 @@ class FunctionProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def wait_until_ready(self) -> None:
         give_up = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < give_up:
-            if self._process.poll() is not None:
+            if self.ended:
                 break
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -89,6 +100,11 @@ class FunctionProcess:
     def reload(self) -> None:
         """Has gunicorn start workers on the code as it is now, and end the ones before; no call is lost."""
         os.kill(self.pid, signal.SIGHUP)
+
+    def start_again(self) -> None:
+        """A new one in the place of one that has ended."""
+        self.kill()
+        self._process = self._started()
 
     def kill(self) -> None:
         """SIGKILL to the process and its workers: no handler runs, nothing is tidied up."""

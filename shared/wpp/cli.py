@@ -16,6 +16,7 @@ import argparse
 import io
 import json
 import logging
+import os
 import sys
 import uuid
 from dataclasses import dataclass, field
@@ -76,6 +77,9 @@ def main(arguments: Sequence[str]) -> int:
         return _failure(error, TRY_AGAIN if error.retryable else FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # who read along has seen enough; nothing more can be said to them, at exit neither
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except Exception as error:  # noqa: BLE001 - its text and its traceback may hold anything
         _LOG.critical("an unforeseen error", exc_info=error)
         return FAILED
@@ -95,6 +99,7 @@ def _carried_out(options: argparse.Namespace) -> int:
     for warning in invocation.warnings:
         print(f"warning: {one_line(warning)}", file=sys.stderr)
     _show(result, as_json=options.json)
+    sys.stdout.flush()
     return result.code
 
 
@@ -228,9 +233,15 @@ def _parser() -> argparse.ArgumentParser:
     qr.add_argument("--wait", type=_seconds, default=20.0, metavar="SECONDS", help="for a QR, default 20")
     send = command("send-text", _send_text, "send a text message", one)
     send.add_argument("to", metavar="TO", help="phone number or chat id")
-    send.add_argument("text", metavar="TEXT", help="`-` reads it from standard input")
+    send.add_argument("text", metavar="TEXT", type=_text, help="`-` reads it from standard input")
     command("stop", _stop, "stop the session: the phone is logged out", one)
     return parser
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("there is nothing in it")
+    return text
 
 
 def _uuid(text: str) -> str:

@@ -20,6 +20,7 @@ from tests.emulator.terminal import say, styled
 from wpp.cli import draw
 
 PORT = 54321
+_HIGHEST_PORT = 65535 - 9
 _NOT_EXECUTABLE, _NOT_FOUND, _INTERRUPTED = 126, 127, 130  # as a shell has them
 
 
@@ -79,10 +80,15 @@ def _exec(options: argparse.Namespace) -> int:
         terminal.complain(f"{options.command[0]} {'cannot be executed' if found else 'is not found'}")
         return _NOT_EXECUTABLE if found else _NOT_FOUND
     with local_stack(options.port, show=False, own={}) as local:
-        command = subprocess.Popen([program, *options.command[1:]], env=os.environ | local.environment())
         try:
-            status = command.wait()
-        except KeyboardInterrupt:  # it got the same Ctrl-C, and decides itself when it is done
+            command = subprocess.Popen([program, *options.command[1:]], env=os.environ | local.environment())
+        except OSError as error:  # a script without a first line that names its interpreter, or with a wrong one
+            terminal.complain(f"{options.command[0]} cannot be executed: {error.strerror}")
+            return _NOT_EXECUTABLE
+        # It gets the same Ctrl-C, and decides itself when it is done. Not ignored, which it would have inherited; not caught,
+        # as an exception in the middle of wait() can lose the status.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        try:
             status = command.wait()
         finally:
             if command.poll() is None:
@@ -135,6 +141,13 @@ def _wait_for_ctrl_c() -> None:
         signal.pause()
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{port} is not between 0 and {_HIGHEST_PORT}")
+    return port
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.emulator", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -142,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, act: Any, port: int, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.add_argument(
-            "--port", type=int, default=port, help="of Supabase; the platform's is 9 above; 0: any free ones"
+            "--port", type=_port, default=port, help="of Supabase; the platform's is 9 above; 0: any free ones"
         )
         added.set_defaults(act=act)
         return added

@@ -110,7 +110,7 @@ def require_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise CannotStartError(
-                f"port {port} is in use: stop what listens there (another `make run`? `supabase start`?) or add PORT=54400"
+                f"port {port} is in use: stop what listens there (another `make run`?) or take another (PORT=, --port)"
             ) from None
 
 
@@ -119,16 +119,19 @@ def _watcher(folder: Path, server: FunctionProcess) -> Watcher:
         shown = ", ".join(str(path).replace(f"{ROOT}/", "") for path in paths[:3])
         wrong = problem(folder)
         if wrong:
-            complain(f"{wrong} (the code before it goes on serving)")
-            return
-        try:
+            until = "nothing serves until it is mended" if server.ended else "the code before it goes on serving"
+            complain(f"{wrong} ({until})")
+        elif not server.ended:
             server.reload()
-        except ProcessLookupError:  # a broken save came in the moment between its trial and its loading
-            complain("the functions' server has ended; start it again")
-        else:
             say(styled(f"reloaded: {shown}", "cyan"))
 
-    return Watcher([folder, ROOT / "shared/wpp"], changed)
+    def look_after() -> None:
+        # A save that comes between the trial of the one before and its loading may be broken: gunicorn ends over it.
+        if server.ended and problem(folder) is None:
+            server.start_again()
+            say(styled("the functions' server had ended; started again", "cyan"))
+
+    return Watcher([folder, ROOT / "shared/wpp"], changed, look_after)
 
 
 @contextmanager

@@ -68,7 +68,10 @@ class Page:
             act = self._acts().get(name)
             if act is None or not isinstance(body, dict):
                 return json_response(404, {"error": f"there is no control {name!r}"})
-            act(body)
+            try:
+                act(body)
+            except KeyError as missing:  # a session that was forgotten since, or a field
+                return json_response(404, {"error": f"there is no {missing.args[0]}"})
             return json_response(200, {})
         if name in ("calls", "config"):
             return json_response(200, calls(self._stack) if name == "calls" else self._config())
@@ -153,7 +156,9 @@ def _fetch_library() -> str | None:
         library = tar.extractfile(_LIBRARY_FILE)
         if library is None:
             return f"{_LIBRARY} has no {_LIBRARY_FILE}"
-        _KEPT.write_bytes(library.read())
+        aside = _KEPT.with_suffix(".new")
+        aside.write_bytes(library.read())
+        aside.replace(_KEPT)  # never half of it
     return None
 
 

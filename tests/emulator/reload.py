@@ -27,11 +27,14 @@ def problem(functions: Path) -> str | None:
 
 
 class Watcher:
-    """Tells of changed code, from a thread of its own."""
+    """Tells of changed code, from a thread of its own; `always` is called with every look, after that."""
 
-    def __init__(self, folders: Iterable[Path], changed: Callable[[list[Path]], None]) -> None:
+    def __init__(
+        self, folders: Iterable[Path], changed: Callable[[list[Path]], None], always: Callable[[], None]
+    ) -> None:
         self._folders = list(folders)
         self._changed = changed
+        self._always = always
         self._stopped = threading.Event()
         self._seen = self._look()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -48,6 +51,7 @@ class Watcher:
                 differing = sorted({path for path, _ in now.items() ^ self._seen.items()})
                 self._seen = now
                 self._changed(differing)
+            self._always()
 
     def _look(self) -> dict[Path, tuple[int, int]]:
         found = {}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _RECORDED = 200_000
+_UNRECORDED = ("page", "docs")  # an open page asks every second, and its own log is what it gets
 _DRIP_SECONDS = 0.2
 _RST = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that close() resets
 
@@ -175,7 +176,10 @@ class Server:
         response = _carried_out(thunk)
         # Recorded before it is sent: a test that has its answer finds it here.
         took = time.time() - arrived
-        self.received.append(Received(call, request, arrived, response.status, response.body, response.headers, took))
+        if call not in _UNRECORDED:
+            self.received.append(
+                Received(call, request, arrived, response.status, response.body, response.headers, took)
+            )
         connection.sendall(encoded(response, request))
         return True
 

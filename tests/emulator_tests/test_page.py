@@ -72,7 +72,9 @@ def opened(local: Local, browser: Browser) -> Iterator[Any]:
 
 
 def signed_in(page: Page) -> Page:
-    page.get_by_role("button", name="Sign in").click()
+    button = page.get_by_role("button", name="Sign in")
+    expect(button).to_be_enabled()
+    button.evaluate("button => { button.click(); button.click(); }")  # impatient people: there is one card all the same
     expect(page.get_by_role("button", name="Connect WhatsApp")).to_be_visible()
     return page
 
@@ -114,6 +116,7 @@ def test_a_person_signs_in_connects_scans_disconnects_and_adds_a_number(opened: 
 
     primary = page.locator("article").first
     primary.get_by_role("button", name="Disconnect").click()
+    expect(primary.get_by_role("button", name="Connect WhatsApp")).to_be_focused()
     expect(primary.get_by_role("status")).to_have_text("Not connected")
     assert local.stack.platform.sessions[session].connected is False
     assert len(local.stack.platform.clients) == 2
@@ -183,11 +186,37 @@ def test_it_speaks_russian_to_a_russian_browser_and_needs_no_mouse(opened: Any) 
     expect(page.get_by_role("button", name="Подключить WhatsApp")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("figure img")).to_be_visible()
+    expect(page.get_by_role("button", name="Сыграть сканирование")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Отключить")).to_be_focused()
     assert page.locator("html").get_attribute("lang") == "ru"
     # Nothing is left in the other language.
     assert not re.search(
         r"\b(Connect|Sign|Scan|Calls|Reset)\b", page.locator("body").inner_text().replace("Linked", "")
     )
+
+
+def test_a_page_whose_stack_has_ended_says_so(opened: Any, local: Local) -> None:
+    page = signed_in(opened())
+    page.route("**/_page/**", lambda route: route.abort())
+    expect(page.locator("#trouble")).to_contain_text("The local stack has ended")
+    page.unroute("**/_page/**")
+    expect(page.locator("#trouble")).to_be_hidden()
+
+
+def test_what_was_forgotten_by_a_reset_is_a_clear_answer(opened: Any, local: Local) -> None:
+    page = signed_in(opened())
+    page.get_by_role("button", name="Connect WhatsApp").click()
+    expect(page.locator("figure img")).to_be_visible()
+    (row,) = local.stack.supabase.rows()
+    token = local.stack.platform.token(row["settings"]["wppApiKey"])
+    assert token is not None
+    requests.post(f"{local.url}/_page/reset", json={}, timeout=10).raise_for_status()
+    scan = {"session": row["settings"]["wppAccountNumber"]}
+    assert requests.post(f"{local.url}/_page/scan", json=scan, timeout=10).status_code == 404
+    assert local.stack.platform.session_of(token) is None
+    expect(page.get_by_role("status").first).not_to_have_text("")
+    assert [received for received in local.stack.supabase_server.received if received.call == "page"] == []
 
 
 def test_without_supabase_js_the_page_says_what_is_missing(local: Local, browser: Browser) -> None:

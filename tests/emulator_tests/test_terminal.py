@@ -85,6 +85,11 @@ def processes_with(text: str) -> list[str]:
     return found
 
 
+def is_server(pid: str) -> bool:
+    """Whether it is gunicorn's first process: the leader of its group."""
+    return b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes() and os.getpgid(int(pid)) == int(pid)
+
+
 def test_run_says_what_is_where_picks_up_changes_and_ends_with_ctrl_c(terminal: Terminal, folder: Path) -> None:
     url = terminal.read_until(r"hello\S* +(http://127.0.0.1:\d+/functions/v1/hello)")[1]
     terminal.read_until("Ctrl-C ends it all")
@@ -103,6 +108,13 @@ def test_run_says_what_is_where_picks_up_changes_and_ends_with_ctrl_c(terminal: 
     requests.post(url.replace("hello", "wpp-create"), timeout=10)
     terminal.read_until(r"wpp-create +\S*401\S* .*missing_authorization\r\n")
 
+    # As gunicorn ends by itself, where a broken save comes between the trial of the one before and its loading.
+    (server,) = [pid for pid in processes_with(str(folder)) if is_server(pid)]
+    os.killpg(int(server), signal.SIGKILL)
+    terminal.read_until("started again")
+    while requests.post(url, timeout=10).status_code != 200:
+        assert time.monotonic() < give_up + 10, terminal.shown
+
     assert len(processes_with(str(folder))) >= 3  # the stack, gunicorn, its worker
     os.killpg(terminal.process.pid, signal.SIGINT)
     assert terminal.process.wait(15) == 0
@@ -119,7 +131,7 @@ def test_the_demo_ends_connected_and_has_no_colours_where_nobody_sees_them() -> 
     assert "\x1b" not in ran.stdout
 
 
-def test_exec_gives_a_command_the_whole_stack_and_hands_its_status_on() -> None:
+def test_exec_gives_a_command_the_whole_stack_and_hands_its_status_on(tmp_path: Path) -> None:
     script = (
         "import os, requests, subprocess, sys\n"
         "bearer = {'Authorization': 'Bearer ' + os.environ['USER_ACCESS_TOKEN']}\n"
@@ -139,6 +151,22 @@ def test_exec_gives_a_command_the_whole_stack_and_hands_its_status_on() -> None:
         requests.get(ran.stdout.splitlines()[-1], timeout=5)
     missing = subprocess.run([*STACK, "exec", "no-such-command"], cwd=ROOT, env=CLEAN, capture_output=True, check=False)
     assert (missing.returncode, missing.stderr) == (127, b"error: no-such-command is not found\n")
+    nobody = tmp_path / "script"
+    nobody.write_text("#!/no/such/interpreter\n")
+    nobody.chmod(0o755)
+    broken = subprocess.run([*STACK, "exec", str(nobody)], cwd=ROOT, env=CLEAN, capture_output=True, check=False)
+    assert (broken.returncode, broken.stderr.count(b"\n")) == (126, 1)
+    assert b"cannot be executed" in broken.stderr
+
+
+def test_exec_waits_for_its_command_when_both_are_interrupted() -> None:
+    script = "import signal, time\ntry:\n    print('up', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    exit(9)"
+    command = [*STACK, "exec", "--", sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=ROOT, env=CLEAN, stdout=subprocess.PIPE, start_new_session=True) as both:
+        assert both.stdout is not None
+        assert both.stdout.readline() == b"up\n"
+        os.killpg(both.pid, signal.SIGINT)
+        assert both.wait(15) == 9
 
 
 def test_a_port_in_use_is_one_line() -> None:
@@ -148,6 +176,14 @@ def test_a_port_in_use_is_one_line() -> None:
         ran = subprocess.run(command, cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=30, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
     assert ran.stderr.startswith(f"error: port {port} is in use")
+
+
+@pytest.mark.parametrize("port", ["-1", "65530", "many"])
+def test_a_port_that_cannot_be_is_one_line(port: str) -> None:
+    command = [*STACK, "run", f"--port={port}"]
+    ran = subprocess.run(command, cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, "Traceback" in ran.stderr) == (2, False)
+    assert f"{port}" in ran.stderr.splitlines()[-1]
 
 
 def test_what_an_install_lacks_is_one_line(tmp_path: Path) -> None:

@@ -111,6 +111,22 @@ def test_a_session_that_has_no_qr_yet_is_not_there_and_a_picture_is_not_drawn(
     assert (shown.returncode, json.loads(shown.stdout)["qrcode"][:15]) == (DONE, "data:image/png;")
 
 
+def test_who_stops_reading_ends_it_quietly(stack: Stack, cli: Cli, organization: str) -> None:
+    assert cli("create", organization).returncode == DONE
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "wpp", "status", organization]
+    clean = {"PATH": os.environ["PATH"]} | stack.environment()
+    with open(writing, "wb") as output:  # noqa: PTH123 - a descriptor, no path
+        ran = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, timeout=30, env=clean, check=False)
+    assert (ran.returncode, ran.stderr) == (FAILED, b"")
+
+
+def test_an_empty_text_is_not_sent(stack: Stack, cli: Cli, organization: str) -> None:
+    assert cli("send-text", organization, "79990000000", " ").returncode == USAGE
+    assert len(stack.platform_server.received) == 0
+
+
 def test_a_further_number_is_chosen_by_its_session(stack: Stack, cli: Cli, organization: str) -> None:
     keys = {"wppApiKey": "key_of-the-second-number", "wppAccountNumber": "client_second", "wppSubOrgId": "x__wpp__1"}
     stack.supabase.insert_row(organization_id=organization, is_primary=False, settings=keys)

@@ -139,7 +139,9 @@ class Platform:
         except JWTError:
             return None
         with self.lock:
-            session = self.sessions[claims["session"]]
+            session = self.sessions.get(claims["session"])
+            if session is None:  # forgotten since
+                return None
             alive = session.tokens_valid_from <= claims["iat"] and self.clock.now() < claims["exp"]
             return session if alive else None
 

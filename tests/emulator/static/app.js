@@ -27,7 +27,10 @@ async function start() {
     button.addEventListener("click", () => putForward(Number(button.dataset.clock)));
   showFaults();
   showClock();
-  new Inspector($("log"), accessToken, config.anonKey).start();
+  new Inspector($("log"), accessToken, config.anonKey, (there) => {
+    if (!there) complain(text("ended"));
+    else if ($("trouble").textContent === text("ended")) complain("");
+  }).start();
 }
 
 function loadLibrary() {
@@ -50,8 +53,10 @@ async function accessToken() {
 
 async function signIn(event) {
   event.preventDefault();
-  const form = $("sign-in");
+  const form = $("sign-in"), button = form.querySelector("button");
+  button.disabled = true; // for the second click of a double one
   const { error } = await supabase.auth.signInWithPassword({ email: form.email.value, password: form.password.value });
+  button.disabled = false;
   if (error) return complain(error.message);
   complain("");
   $("user").textContent = form.email.value;
@@ -93,7 +98,7 @@ function showFaults() {
 }
 
 async function putForward(seconds) {
-  await post("clock", { seconds });
+  if (!(await post("clock", { seconds }))) return;
   config.clock += seconds;
   showClock();
 }
@@ -105,8 +110,7 @@ function showClock() {
 }
 
 async function reset() {
-  await post("reset", {});
-  location.reload();
+  if (await post("reset", {})) location.reload();
 }
 
 function complain(message) {
@@ -114,6 +118,9 @@ function complain(message) {
   $("trouble").hidden = !message;
 }
 
-function post(name, body) {
-  return fetch(`/_page/${name}`, { method: "POST", body: JSON.stringify(body) });
+// Whether it was done.
+async function post(name, body) {
+  const answer = await fetch(`/_page/${name}`, { method: "POST", body: JSON.stringify(body) }).catch(() => null);
+  if (!answer) complain(text("ended"));
+  return Boolean(answer?.ok);
 }

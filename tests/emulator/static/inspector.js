@@ -2,12 +2,14 @@
 import { text } from "/_page/texts.js";
 
 const EVERY = 700; // milliseconds
+const KEPT = 100; // calls
 
 export class Inspector {
-  constructor(element, accessToken, anonKey) {
+  constructor(element, accessToken, anonKey, reached) {
     this.element = element;
     this.accessToken = accessToken;
     this.anonKey = anonKey;
+    this.reached = reached; // told with each look whether the stack is there
     this.shown = new Map(); // what is on the page stays there: an open one stays open
   }
 
@@ -17,7 +19,9 @@ export class Inspector {
   }
 
   async refresh() {
-    const calls = await (await fetch("/_page/calls")).json().catch(() => []);
+    const calls = await fetch("/_page/calls").then((answer) => answer.json()).catch(() => null);
+    this.reached(calls !== null);
+    if (!calls) return;
     if (!calls.length && !this.shown.size) this.element.textContent = text("none");
     for (const call of calls.toReversed()) {
       if (this.shown.has(call.id)) continue;
@@ -25,6 +29,10 @@ export class Inspector {
       const item = this.item(call);
       this.shown.set(call.id, item);
       this.element.prepend(item);
+    }
+    for (const id of [...this.shown.keys()].slice(0, -KEPT)) {
+      this.shown.get(id).remove();
+      this.shown.delete(id);
     }
   }
 

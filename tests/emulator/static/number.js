@@ -16,10 +16,9 @@ export class ConnectedNumber {
       <h3></h3>
       <p class="status" role="status"></p>
       <p class="error" role="alert" hidden></p>
-      <figure hidden><img width="264" height="264"><figcaption></figcaption></figure>
+      <figure hidden><img width="264" height="264"></figure>
       <p class="row"><button class="main connect"></button><button class="play" hidden></button><button class="disconnect" hidden></button></p>`;
     this.find("h3").textContent = text(key ? "further" : "primary");
-    this.find("figcaption").textContent = text("scan");
     this.find("img").alt = text("qrAlt");
     this.find(".connect").textContent = text("connect");
     this.find(".play").textContent = text("play");
@@ -44,6 +43,7 @@ export class ConnectedNumber {
     this.end();
     const round = this.round;
     this.say("working");
+    this.focused = this.element.contains(document.activeElement);
     this.find(".connect").disabled = true;
     const first = this.key ? await this.invoke("wpp-create") : await this.invoke("wpp-provision");
     if (round === this.round) this.show(first);
@@ -77,8 +77,16 @@ export class ConnectedNumber {
     this.find(".disconnect").hidden = !connected;
     this.find(".play").hidden = !answer.qrcode;
     this.draw(answer.qrcode ?? null);
+    this.keepFocus(connected ? ".disconnect" : ".play");
     if (connected) this.events.connected();
     else this.timer = setTimeout(() => this.look(), POLL);
+  }
+
+  // Whoever works with the keyboard stays in this card when the button that they pressed goes away.
+  keepFocus(selector) {
+    const lost = document.activeElement === document.body || document.activeElement?.hidden;
+    if (!this.focused || !lost || this.find(selector).hidden) return;
+    this.find(selector).focus();
   }
 
   fail(answer) {
@@ -93,28 +101,32 @@ export class ConnectedNumber {
     button.textContent = text("again");
     button.hidden = false;
     this.find(".play").hidden = true;
+    this.keepFocus(".connect");
   }
 
   // The value is pairing text to draw, or a picture already.
   async draw(qr) {
     if (qr === this.shownQr) return;
     this.shownQr = qr;
-    const picture = this.find("img");
-    if (qr === null) this.find("figure").hidden = true;
-    else if (qr.startsWith("data:image/")) picture.src = qr;
-    else {
-      const drawn = await fetch("/_page/qr", { method: "POST", body: JSON.stringify({ text: qr }) });
-      picture.src = URL.createObjectURL(await drawn.blob());
+    if (qr === null) {
+      this.find("figure").hidden = true;
+      return;
     }
-    if (qr !== null) this.find("figure").hidden = false;
+    const source = String(qr).startsWith("data:image/") ? qr : await drawn(String(qr));
+    if (qr !== this.shownQr) return; // another one came, or none any more
+    if (source === null) this.shownQr = null; // tried again with the next look
+    URL.revokeObjectURL(this.find("img").src);
+    this.find("img").src = source ?? "";
+    this.find("figure").hidden = source === null;
   }
 
   say(key, more = "") {
-    this.find(".status").textContent = key === "scan" ? "" : `${text(key)}${more && ` · ${more}`}`;
+    this.find(".status").textContent = `${text(key)}${more && ` · ${more}`}`;
     this.element.dataset.state = key;
   }
 
   async control(name) {
+    this.focused = true;
     await fetch(`/_page/${name}`, { method: "POST", body: JSON.stringify({ session: this.session }) });
     this.end();
     await this.look();
@@ -130,4 +142,10 @@ export class ConnectedNumber {
     this.find(".connect").hidden = false;
     this.find(".connect").focus();
   }
+}
+
+// The address of a picture of the pairing text, null where it cannot be drawn.
+async function drawn(text) {
+  const answer = await fetch("/_page/qr", { method: "POST", body: JSON.stringify({ text }) }).catch(() => null);
+  return answer?.ok ? URL.createObjectURL(await answer.blob()) : null;
 }

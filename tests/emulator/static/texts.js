@@ -25,7 +25,7 @@ const texts = {
     supabase_unavailable: "Our database cannot be reached. Try again in a moment.",
     supabase_timeout: "Our database does not answer in time. Try again in a moment.",
     deadline_passed: "This took too long. Try again.", creation_in_progress: "It is being connected already. Try again in a moment.",
-    other: "That did not work.",
+    other: "That did not work.", ended: "The local stack has ended, or cannot be reached. Start it again with make run.",
   },
   ru: {
     title: "Подключить WhatsApp",
@@ -52,7 +52,7 @@ const texts = {
     supabase_unavailable: "Наша база недоступна. Повторите чуть позже.",
     supabase_timeout: "Наша база не отвечает вовремя. Повторите чуть позже.",
     deadline_passed: "Это заняло слишком много времени. Повторите.", creation_in_progress: "Подключение уже идёт. Повторите чуть позже.",
-    other: "Не получилось.",
+    other: "Не получилось.", ended: "Стенд остановлен или недоступен. Запустите его снова: make run.",
   },
 };
 
