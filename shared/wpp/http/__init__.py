@@ -1,4 +1,4 @@
-"""Outgoing HTTP: one pooled `requests` session per process, bounded in time, size and direction."""
+"""Outgoing HTTP: one `requests` adapter with its pools per process, bounded in time, size and direction."""
 
 import warnings
 
