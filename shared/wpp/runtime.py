@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wpp.clock import Clock, Deadline
-from wpp.http.transport import Transport
 from wpp.http.upstream import Trace, Upstream
 from wpp.platform.memory import ClientMemory
 from wpp.supabase.caller import CallerCheck
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from wpp.config import Settings
+    from wpp.http.transport import Transport
 
 _LOG = logging.getLogger("wpp")
 
@@ -69,6 +69,8 @@ class Runtime:
     """One per process. Nothing in it is needed for correctness: a new process starts with an empty one."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None, transport: Transport | None = None) -> None:
+        from wpp.http.transport import Transport  # heavy, and not needed by a preflight or a health check
+
         self.settings = settings
         self.clock = clock or Clock()
         self.transport = transport or Transport()

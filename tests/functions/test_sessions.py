@@ -15,7 +15,8 @@ from tests.emulator.faults import Fault
 from tests.processes import free_port, server_process
 from wpp.config import settings_from
 from wpp.errors import NotConfigured
-from wpp.http.transport import ExchangeFailed, Transport
+from wpp.http.exchange import ExchangeFailed
+from wpp.http.transport import Transport
 from wpp.provisioning import creation, session
 from wpp.provisioning.request import Options
 from wpp.provisioning.service import connect

@@ -19,8 +19,9 @@ from tests.emulator.stack import WPP_SECRET
 from tests.security.servers import Authority, Server, saying, serving
 from wpp.config import settings_from
 from wpp.errors import NotConfigured
+from wpp.http.exchange import ExchangeFailed, Reply
 from wpp.http.sockets import BoundedAdapter
-from wpp.http.transport import MAX_ANSWER_BYTES, ExchangeFailed, Reply, Transport
+from wpp.http.transport import MAX_ANSWER_BYTES, Transport
 
 if TYPE_CHECKING:
     import socket

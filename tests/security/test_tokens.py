@@ -17,7 +17,8 @@ from tests.security.forging import Forge
 from wpp.clock import Clock, Deadline
 from wpp.config import settings_from
 from wpp.errors import InvalidToken
-from wpp.http.transport import Reply, Transport
+from wpp.http.exchange import Reply
+from wpp.http.transport import Transport
 from wpp.http.upstream import Upstream
 from wpp.supabase.caller import CallerCheck
 from wpp.supabase.signing_keys import SigningKeys

@@ -17,7 +17,8 @@ from tests.emulator.messages import Request
 from wpp.clock import Clock
 from wpp.config import settings_from
 from wpp.errors import WppError
-from wpp.http.transport import ExchangeFailed, Reply, Transport
+from wpp.http.exchange import ExchangeFailed, Reply
+from wpp.http.transport import Transport
 from wpp.provisioning.claim import primary_number
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.service import running

@@ -14,7 +14,7 @@ from wpp.http.upstream import Trace, retry_delay
 
 if TYPE_CHECKING:
     from tests.emulator.stack import Stack
-    from wpp.http.transport import Reply
+    from wpp.http.exchange import Reply
     from wpp.http.upstream import Upstream
     from wpp.runtime import Runtime
 

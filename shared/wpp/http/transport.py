@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
+from wpp.http.exchange import ExchangeFailed, Reply
 from wpp.http.sockets import BoundedAdapter
 from wpp.redaction import REDACTION
 
@@ -29,31 +27,6 @@ _POOL_SIZE = 64
 _LAST_LOOK = 0.05  # seconds: an answer that is there already is read, even where nothing is left of its time
 _FAILURES = (Urllib3Error, HTTPException, OSError, ValueError)
 USER_AGENT = "wpp-functions"  # Supabase refuses `sb_secret_` keys for values that look like a browser's.
-
-
-class ExchangeFailed(Exception):  # it becomes an UpstreamError one level up
-    """No usable answer came. `sent` is False only where the request certainly never reached the other side."""
-
-    def __init__(self, problem: str, *, timed_out: bool = False, sent: bool = True) -> None:
-        super().__init__(problem)
-        self.timed_out = timed_out
-        self.sent = sent
-
-
-@dataclass(eq=False)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    body: bytes
-
-    @cached_property
-    def json(self) -> Any:
-        """The decoded body, or None where it is no JSON: no answer that we use is a bare null."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
 
 
 class Transport:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from wpp.errors import System, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
-from wpp.http.transport import ExchangeFailed, Reply, Transport
+from wpp.http.exchange import ExchangeFailed, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from wpp.clock import Clock, Deadline
+    from wpp.http.transport import Transport
 
 T = TypeVar("T")
 CALL_TIMEOUT = 8.0

@@ -17,7 +17,7 @@ from wpp.platform.token import fresh_token
 from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
-    from wpp.http.transport import Reply
+    from wpp.http.exchange import Reply
     from wpp.http.upstream import Upstream
     from wpp.platform.memory import Recent
     from wpp.platform.token import AccessToken

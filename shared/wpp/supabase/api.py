@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wpp.http.transport import Reply
+    from wpp.http.exchange import Reply
     from wpp.secret import Secret
 
 

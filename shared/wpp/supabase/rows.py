@@ -13,7 +13,7 @@ from wpp.supabase.api import key_headers, refuses_our_key
 
 if TYPE_CHECKING:
     from wpp.config import Settings
-    from wpp.http.transport import Reply
+    from wpp.http.exchange import Reply
     from wpp.http.upstream import Upstream
 
 MESSENGER_TYPE = "whatsapp"

@@ -1,0 +1,29 @@
+"""What a cold start loads: only what its first request needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.processes import ROOT
+
+_FIRST_REQUEST = """
+import sys
+sys.path[:0] = ["shared", "functions/wpp_create"]
+import main
+from wpp.faas.function import respond
+from wpp.faas.messages import Request
+assert respond(main.FUNCTION, Request(sys.argv[1], {}, b"")).status == int(sys.argv[2])
+heavy = {"requests", "urllib3", "ssl", "http.client", "jose", "cryptography", "boto3", "flask"}
+print(sorted(heavy & set(sys.modules)))
+"""
+
+
+def _loaded(method: str, status: int) -> str:
+    command = [sys.executable, "-c", _FIRST_REQUEST, method, str(status)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_preflight_and_a_health_check_load_nothing_that_calls_upstreams() -> None:
+    assert _loaded("OPTIONS", 204) == "[]"
+    assert _loaded("GET", 200) == "[]"
