@@ -82,7 +82,7 @@ clean:  ## remove what was built and installed
 # One clear line for each thing that may be missing; what pip said in full stands in .venv/install.log.
 define quietly
 @$(1) >.venv/install.log 2>&1 || { \
-  if grep -q 'connection broken' .venv/install.log; \
+  if grep -q 'connection broken' .venv/install.log && grep -q 'No matching distribution' .venv/install.log; \
   then echo "error: no network, or no package index at the other end of it: pip reaches none (see .venv/install.log)"; \
   else echo "error: the install failed: $$(sed -n 's/^ERROR: //p' .venv/install.log | tail -n 1) (see .venv/install.log)"; fi >&2; exit 1; }
 endef

@@ -24,8 +24,6 @@ from wpp.supabase.caller import CallerCheck
 from wpp.supabase.signing_keys import SigningKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from tests.security.conftest import Ledger, Project
 
 BOTH = [CREATE, PROVISION]
@@ -223,14 +221,6 @@ class _Published(Transport):
     def __init__(self, keys: list[dict[str, Any]]) -> None:
         self._body = json.dumps({"keys": keys}).encode()
 
-    def exchange(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        timeout: float,
-        meanwhile: Callable[[], None] | None = None,
-    ) -> Reply:
+    def exchange(self, method: str, url: str, *_: Any, **__: Any) -> Reply:
         assert url.endswith("/auth/v1/.well-known/jwks.json")
         return Reply(200, {}, self._body)

@@ -96,6 +96,14 @@ def test_a_server_that_cannot_be_reached_is_broken(stack: Stack, upstream: Upstr
         upstream.send("supabase", "x", "GET", "http://127.0.0.1:1/", headers={}, repeatable=False)
 
 
+def test_a_pool_that_was_closed_in_this_moment_is_broken(stack: Stack, upstream: Upstream, runtime: Runtime) -> None:
+    get(upstream, stack)
+    for pool in runtime.transport._pools.values():
+        pool.close()
+    with pytest.raises(UpstreamBroken):
+        get(upstream, stack, repeatable=False)
+
+
 def test_a_redirect_is_not_followed(stack: Stack, upstream: Upstream) -> None:
     stack.supabase_server.inject(Fault("*", status=302, headers={"Location": f"{stack.platform_server.url}/"}))
     assert get(upstream, stack).status == 302

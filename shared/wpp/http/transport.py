@@ -59,9 +59,12 @@ class Transport:
         _conceal(headers)
         scheme, _, rest = url.partition("://")
         host, _, path = rest.partition("/")
-        pool = self._pool(f"{scheme}://{host}")
         give_up = time.monotonic() + timeout
-        connection = cast("HTTPConnection", pool._get_conn())
+        try:
+            pool = self._pool(f"{scheme}://{host}")
+            connection = cast("HTTPConnection", pool._get_conn())
+        except _FAILURES as error:  # closed in this moment
+            raise _mapped(error) from error
         running = None
         if meanwhile is not None and connection.is_closed:
             # It is likely to need a new connection too: on two threads, both are made at the same time.
