@@ -233,6 +233,32 @@ def test_an_answer_of_the_largest_size_is_taken(transport: Transport) -> None:
         assert len(get(transport, server.url).body) == MAX_ANSWER_BYTES
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", " GZIP ", "identity"])
+def test_an_answer_that_a_proxy_compressed_is_read(transport: Transport, encoding: str) -> None:
+    body = b'{"a": 1}' if encoding == "identity" else gzip.compress(b'{"a": 1}')
+    head = _HEAD + f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with serving(saying(head + body)) as server:
+        assert get(transport, server.url).json == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "problem"),
+    [("br", b"{}", "encoded"), ("gzip, gzip", b"{}", "encoded"), ("gzip", b"{}", "gzip"), ("gzip", _BOMB[9:], "gzip")],
+)
+def test_an_encoding_that_cannot_be_read_is_a_failed_exchange(
+    transport: Transport, encoding: str, body: bytes, problem: str
+) -> None:
+    head = _HEAD + f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with serving(saying(head + body)) as server, pytest.raises(ExchangeFailed, match=problem):
+        get(transport, server.url)
+
+
+@pytest.mark.parametrize("length", [b"\xb2", b"9" * 5000, b"1,000", b"-1", b"two", b""])
+def test_a_length_that_is_none_leaves_the_end_of_the_connection(transport: Transport, length: bytes) -> None:
+    with serving(saying(_HEAD + b"Connection: close\r\nContent-Length: " + length + b"\r\n\r\n{}")) as server:
+        assert get(transport, server.url).json == {}
+
+
 @pytest.mark.parametrize("kind", LARGE)
 def test_an_answer_that_is_too_large_is_cut_off_and_refused(transport: Transport, kind: str) -> None:
     server = _sent(iter(LARGE[kind]))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, cast
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from wpp.http.exchange import ExchangeFailed, Reply
@@ -20,20 +22,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from urllib3 import HTTPConnectionPool
-    from urllib3.connection import HTTPConnection
+    from urllib3.connection import HTTPConnection as PooledConnection
 
 MAX_ANSWER_BYTES = 1024 * 1024
 _POOL_SIZE = 64
 _LAST_LOOK = 0.05  # seconds: an answer that is there already is read, even where nothing is left of its time
 _FAILURES = (Urllib3Error, HTTPException, OSError, ValueError)
+_LENGTH = re.compile(r"[0-9]{1,18}")  # any other is none to http.client either
+_GZIP = 16 + zlib.MAX_WBITS
 USER_AGENT = "wpp-functions"  # Supabase refuses `sb_secret_` keys for values that look like a browser's.
 
 
 class Transport:
     """The connection pool and the threads of one process, shared by all its invocations.
 
-    The connections are those of a `requests` adapter. A request goes straight to one of them: sessions, prepared requests,
-    hooks, cookies and redirects are what we do without, and they take more processor time than the exchange itself.
+    The connections are those of a `requests` adapter. A request goes straight to one of them, and is spoken as the standard
+    library speaks it: prepared requests, hooks, cookies, redirects and a second response around the first are what we do
+    without, and they take more processor time than the exchange itself.
     """
 
     def __init__(self) -> None:
@@ -62,7 +67,7 @@ class Transport:
         give_up = time.monotonic() + timeout
         try:
             pool = self._pool(f"{scheme}://{host}")
-            connection = cast("HTTPConnection", pool._get_conn())
+            connection = cast("PooledConnection", pool._get_conn())
         except _FAILURES as error:  # closed in this moment
             raise _mapped(error) from error
         running = None
@@ -71,12 +76,10 @@ class Transport:
             running, meanwhile = self.threads.submit(meanwhile), None
         whole = False
         try:
-            connection.timeout = timeout
-            _send(connection, method, f"/{path}", headers, body)
+            _send(connection, method, f"/{path}", headers, body, timeout)
             if meanwhile is not None:
                 meanwhile()
-            connection.timeout = max(_LAST_LOOK, give_up - time.monotonic())
-            reply = _received(connection)
+            reply = _received(connection, max(_LAST_LOOK, give_up - time.monotonic()))
             whole = True
             return reply
         finally:
@@ -108,28 +111,40 @@ class Transport:
         self.disconnect()
 
 
-def _send(connection: HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> None:
+def _send(
+    connection: PooledConnection,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    timeout: float,
+) -> None:
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
     try:
         if connection.is_closed:
+            connection.timeout = timeout
             connection.connect()
+        else:
+            connection.sock.settimeout(timeout)
         # Who hangs up before it has read all may have answered all the same.
         with suppress(BrokenPipeError, ConnectionResetError):
-            connection.request(method, path, body, headers, preload_content=False, decode_content=False)
+            HTTPConnection.request(connection, method, path, body, headers)
     except _FAILURES as error:
         raise _mapped(error) from error
 
 
-def _received(connection: HTTPConnection) -> Reply:
+def _received(connection: PooledConnection, timeout: float) -> Reply:
     try:
-        response = connection.getresponse()
-        content = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+        connection.sock.settimeout(timeout)
+        with HTTPConnection.getresponse(connection) as response:
+            content = response.read(MAX_ANSWER_BYTES + 1)
     except _FAILURES as error:
         raise _mapped(error) from error
-    if len(content) > MAX_ANSWER_BYTES:
-        raise ExchangeFailed(f"sent more than {MAX_ANSWER_BYTES} bytes")
     headers = {name.lower(): value for name, value in response.headers.items()}
     _require_whole(headers, content)
+    content = _decoded(headers, content)
+    if len(content) > MAX_ANSWER_BYTES:
+        raise ExchangeFailed(f"sent more than {MAX_ANSWER_BYTES} bytes")
     return Reply(response.status, headers, content)
 
 
@@ -140,11 +155,23 @@ def _conceal(headers: Mapping[str, str]) -> None:
 
 
 def _require_whole(headers: Mapping[str, str], content: bytes) -> None:
-    # urllib3 checks the length only where a read runs into the end; our read has a limit of its own.
-    # A compressed one, which nobody asked for, is another length than announced.
-    announced = None if "content-encoding" in headers else headers.get("content-length")
-    if announced is not None and announced.isdigit() and len(content) < int(announced):
+    # http.client checks the length only where all of it is read; our read has a limit of its own.
+    announced = _LENGTH.fullmatch(headers.get("content-length", ""))
+    if announced and len(content) < min(int(announced[0]), MAX_ANSWER_BYTES):
         raise ExchangeFailed("ended its answer too early")
+
+
+def _decoded(headers: Mapping[str, str], content: bytes) -> bytes:
+    """Nobody asked for a compressed answer, but there are proxies that compress all."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("", "identity"):
+        return content
+    if encoding not in ("gzip", "x-gzip"):
+        raise ExchangeFailed("encoded its answer in a way nobody asked for")
+    try:
+        return zlib.decompressobj(_GZIP).decompress(content, MAX_ANSWER_BYTES + 1)
+    except zlib.error as error:
+        raise ExchangeFailed("sent gzip that cannot be read") from error
 
 
 def _mapped(error: Exception) -> ExchangeFailed:
@@ -152,6 +179,6 @@ def _mapped(error: Exception) -> ExchangeFailed:
         return ExchangeFailed("cannot be reached", sent=False)
     if isinstance(error, ConnectTimeoutError):
         return ExchangeFailed("did not accept a connection in time", timed_out=True, sent=False)
-    if isinstance(error, (ReadTimeoutError, TimeoutError)):
+    if isinstance(error, TimeoutError):
         return ExchangeFailed("did not answer in time", timed_out=True)
     return ExchangeFailed("broke the connection or the rules of HTTP")
