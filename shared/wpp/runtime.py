@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wpp.clock import Clock, Deadline
@@ -38,18 +37,18 @@ def invocation_log(function: str, request_id: str, organization_id: str | None) 
     return InvocationLog(_LOG, said_always)
 
 
-@dataclass(eq=False)
 class Invocation:
     """One request's time, upstream calls and log lines."""
 
-    runtime: Runtime
-    upstream: Upstream
-    rows: Rows
-    function: str
-    request_id: str
-    organization_id: str | None = None
-    warnings: list[str] = field(default_factory=list)
-    answer_headers: dict[str, str] = field(default_factory=dict)
+    def __init__(self, runtime: Runtime, upstream: Upstream, rows: Rows, function: str, request_id: str) -> None:
+        self.runtime = runtime
+        self.upstream = upstream
+        self.rows = rows
+        self.function = function
+        self.request_id = request_id
+        self.organization_id: str | None = None
+        self.warnings: list[str] = []
+        self.answer_headers: dict[str, str] = {}
 
     @property
     def settings(self) -> Settings:
@@ -94,11 +93,12 @@ class Runtime:
         return Invocation(self, upstream, Rows(self.settings, upstream), function, request_id)
 
     def prepare(self) -> None:
-        """Has the secrets at hand before a call needs them, all fetched at the same time, and the code. Never raises."""
+        """Has the secrets at hand before a call needs them, all fetched at the same time, and connections begun. Never raises."""
+        for url in (self.settings.supabase_url, self.settings.wpp_base_url):
+            self.transport.expect(url)
         under_way: list[Future[Any]] = [self.transport.threads.submit(secret.value) for secret in self.settings.secrets]
         if self.settings.uses_tls:
             under_way.append(self.transport.threads.submit(self.transport.prepare))
-        self.caller_check.prepare()
         for looked in under_way:
             with suppress(Exception):  # the call that needs it says so
                 looked.result()

@@ -43,7 +43,7 @@ class Stack:
         """Faults, latency, settings, recordings and the clock as in the beginning; what is stored stays."""
         for server in (self.supabase_server, self.platform_server):
             server.clear_faults()
-            server.latency = 0.0
+            server.latency = server.connect_latency = 0.0
             server.clear()
         self.platform.settings.reset()
         self.clock.reset()

@@ -68,6 +68,8 @@ class Server:
         self.clock = clock or Clock()
         self.latency = 0.0
         """Seconds added to every call."""
+        self.connect_latency = 0.0
+        """Seconds before a new connection is served: what the handshakes of TCP and TLS take on a real network."""
         self.received: deque[Received] = deque(maxlen=_RECORDED)
         self.connections_accepted = 0
         self._faults = Faults(seed)
@@ -151,6 +153,8 @@ class Server:
     def _serve(self, connection: socket.socket) -> None:
         try:
             with connection, connection.makefile("rb") as stream:
+                if self.connect_latency:
+                    self._stopping.wait(self.connect_latency)
                 while not self._stopping.is_set():
                     request = read_request(stream)
                     if request is None or not self._handle(connection, request):

@@ -4,7 +4,6 @@ sends nothing, loads neither `requests` nor urllib3: more than half of what a co
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +20,12 @@ class ExchangeFailed(Exception):  # it becomes an UpstreamError one level up
         self.sent = sent
 
 
-@dataclass(eq=False)
 class Reply:
-    status: int
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    body: bytes
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        """Names in lower case."""
+        self.body = body
 
     @cached_property
     def json(self) -> Any:

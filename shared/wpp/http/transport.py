@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES = 1024 * 1024
 _POOL_SIZE = 64
 _LAST_LOOK = 0.05  # seconds: an answer that is there already is read, even where nothing is left of its time
+_AT_ONCE = 2  # calls that an invocation makes to one host at the same time
+_CONNECT_PATIENCE = 8.0  # seconds for a connection that nobody waits for yet
 _FAILURES = (Urllib3Error, HTTPException, OSError, ValueError)
 _LENGTH = re.compile(r"[0-9]{1,18}")  # any other is none to http.client either
 _GZIP = 16 + zlib.MAX_WBITS
@@ -62,11 +64,10 @@ class Transport:
         Raises ExchangeFailed for everything that urllib3 can raise.
         """
         _conceal(headers)
-        scheme, _, rest = url.partition("://")
-        host, _, path = rest.partition("/")
+        origin, path = _parted(url)
         give_up = time.monotonic() + timeout
         try:
-            pool = self._pool(f"{scheme}://{host}")
+            pool = self._pool(origin)
             connection = cast("PooledConnection", pool._get_conn())
         except _FAILURES as error:  # closed in this moment
             raise _mapped(error) from error
@@ -76,7 +77,7 @@ class Transport:
             running, meanwhile = self.threads.submit(meanwhile), None
         whole = False
         try:
-            _send(connection, method, f"/{path}", headers, body, timeout)
+            _send(connection, method, path, headers, body, timeout)
             if meanwhile is not None:
                 meanwhile()
             reply = _received(connection, max(_LAST_LOOK, give_up - time.monotonic()))
@@ -88,6 +89,19 @@ class Transport:
             pool._put_conn(connection)
             if running is not None:
                 running.result()
+
+    def expect(self, url: str) -> None:
+        """Begins to connect to a host that was not called before, on other threads, while there is something else to wait for.
+
+        A connection that cannot be made is told by the exchange that needs it.
+        """
+        origin, _ = _parted(url)
+        if origin in self._pools:
+            return
+        with suppress(*_FAILURES):
+            pool = self._pool(origin)
+            for connection in [cast("PooledConnection", pool._get_conn()) for _ in range(_AT_ONCE)]:
+                self.threads.submit(_connect, pool, connection)
 
     def _pool(self, origin: str) -> HTTPConnectionPool:
         pool = self._pools.get(origin)
@@ -109,6 +123,22 @@ class Transport:
     def close(self) -> None:
         self.threads.shutdown(wait=True)
         self.disconnect()
+
+
+def _connect(pool: HTTPConnectionPool, connection: PooledConnection) -> None:
+    try:
+        connection.timeout = _CONNECT_PATIENCE
+        with suppress(*_FAILURES):
+            connection.connect()
+    finally:
+        pool._put_conn(connection)
+
+
+def _parted(url: str) -> tuple[str, str]:
+    """Scheme with host, and path with query."""
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    return f"{scheme}://{host}", f"/{path}"
 
 
 def _send(

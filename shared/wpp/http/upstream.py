@@ -7,7 +7,6 @@ import random
 import threading
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from wpp.errors import System, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
@@ -42,16 +41,14 @@ class TracedCall(NamedTuple):
     duration: float
 
 
-@dataclass(eq=False)
 class Trace:
     """What the upstream calls of one invocation took. A wait is a stretch of time with at least one call under way."""
 
-    clock: Clock
-    calls: list[TracedCall] = field(default_factory=list)
-    waits: int = 0
-    waited: float = 0.0
-
-    def __post_init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.calls: list[TracedCall] = []
+        self.waits = 0
+        self.waited = 0.0
         self._begin = self.clock.monotonic()
         self._lock = threading.Lock()
         self._under_way = 0
@@ -106,6 +103,10 @@ class Upstream:
             trace=self.trace,
             uniform=self._uniform,
         )
+
+    def expect(self, url: str) -> None:
+        """Says that this host is going to be called: the first time, connecting to it begins at once, beside all till then."""
+        self._transport.expect(url)
 
     @contextmanager
     def alongside(self, call: Callable[[], T]) -> Iterator[Future[T]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import Any
 
 from wpp.redaction import REDACTION
@@ -26,15 +25,13 @@ _WORDS = {
 }
 
 
-@dataclass(eq=False)
 class SessionState:
-    state: State
-    qr: str | None = field(default=None, repr=False)
-    """A QR that came along: raw pairing text or a `data:` picture. It pairs a phone, so it is a credential."""
-    warning: str | None = None
-
-    def __post_init__(self) -> None:
-        REDACTION.conceal(self.qr)
+    def __init__(self, state: State, qr: str | None = None, warning: str | None = None) -> None:
+        self.state = state
+        self.qr = qr
+        """A QR that came along: raw pairing text or a `data:` picture. It pairs a phone, so it is a credential."""
+        self.warning = warning
+        REDACTION.conceal(qr)
 
 
 def read_state(body: Any) -> SessionState | None:

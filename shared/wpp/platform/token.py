@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 from wpp.redaction import REDACTION
@@ -15,15 +14,13 @@ _LONGEST_LIFETIME = 24 * 3600.0
 _EARLY = 30.0  # seconds before its end that a token is not used any more
 
 
-@dataclass(eq=False)
 class AccessToken:
-    text: str = field(repr=False)
-    expires_at: float
-    """Seconds since 1970, by our clock."""
-    renew_at: float
-
-    def __post_init__(self) -> None:
-        REDACTION.conceal(self.text)
+    def __init__(self, text: str, expires_at: float, renew_at: float) -> None:
+        self.text = text
+        self.expires_at = expires_at
+        """Seconds since 1970, by our clock."""
+        self.renew_at = renew_at
+        REDACTION.conceal(text)
 
     def usable(self, now: float) -> bool:
         return now < self.renew_at

@@ -51,6 +51,9 @@ class CallerCheck:
     def prepare(self) -> None:
         """Loads what the first token would have to wait for."""
         import jose.jwt  # noqa: F401
+        from cryptography.hazmat.backends import default_backend
+
+        default_backend()
 
     def user_id(self, token: str, upstream: Upstream) -> str:
         """The `sub` of a token whose form, signature and claims are right. Raises InvalidToken.
