@@ -134,7 +134,10 @@ def test_a_claim_whose_lease_ran_out_is_taken_over_with_its_idempotency_key(call
     assert caller.stack.platform.creations[-1].idempotency_key == key
 
 
-def test_a_claim_that_is_held_is_waited_for_and_then_503_with_retry_after(caller: Caller) -> None:
+@pytest.mark.parametrize("where", ["between two looks", "in a look"])
+def test_a_claim_that_is_held_is_waited_for_and_then_503_with_retry_after(caller: Caller, where: str) -> None:
+    if where == "in a look":
+        caller.stack.supabase_server.inject(Fault("rest.GET.messenger_integrations", "hang"))
     claim = {"id": str(uuid.uuid4()), "expiresAt": int((time.time() + 60) * 1000)}
     caller.stack.supabase.insert_row(
         organization_id=caller.organization_id, settings={"wppClaim": claim}, is_active=False

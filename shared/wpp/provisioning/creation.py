@@ -16,6 +16,7 @@ from wpp.errors import (
     DeadlinePassed,
     UpstreamError,
     UpstreamRefused,
+    UpstreamTimeout,
     WppError,
 )
 from wpp.http.upstream import MAX_ATTEMPTS
@@ -110,11 +111,10 @@ class Creation:
                     continue
             if row and claim and self._is_held(claim):
                 awaited, attempt = claim.id, attempt + 1
-                self._wait(claim, attempt)
-                row = self._look()
+                row = self._look_again(claim, attempt)
                 continue
-            if row and awaited:
-                _raise_failure(row, awaited)
+            if row and awaited and (failure := failure_of(row, awaited)):
+                raise _SharedRefusal(*failure)
             if row and credentials_of(row) and generation_of(row) != unwanted:
                 return Made(row, client_for(self._invocation, row))
             row = self._take(row, unwanted)
@@ -126,11 +126,14 @@ class Creation:
         given_up = self._invocation.runtime.memory.given_up.get(claim.id)
         return claim.is_live(self._clock.now()) and not given_up
 
-    def _wait(self, claim: Claim, attempt: int) -> None:
+    def _look_again(self, claim: Claim, attempt: int) -> Integration | None:
         try:
             # Looked for often: a creation takes a second, and those who wait for it should not wait much longer.
             self._upstream.pause(min(attempt, 2), "waiting for another request that creates this connection")
-        except DeadlinePassed as error:
+            return self._look()
+        except (DeadlinePassed, UpstreamTimeout) as error:
+            if isinstance(error, UpstreamTimeout) and self._upstream.deadline.remaining() > 0:
+                raise
             left = claim.expires_at - self._clock.now()
             raise CreationInProgress(retry_after=max(1, min(round(left), 30))) from error
 
@@ -283,12 +286,6 @@ class _SharedRefusal(UpstreamRefused):
         Exception.__init__(self, problem)
         self.code = code
         self.upstream_status = self.retry_after = None
-
-
-def _raise_failure(row: Integration, awaited: str) -> None:
-    failure = failure_of(row, awaited)
-    if failure is not None:
-        raise _SharedRefusal(*failure)
 
 
 def _error_of(call: Callable[[], None]) -> UpstreamError | DeadlinePassed | None:
