@@ -135,8 +135,13 @@ def function_process(name: str, env: Mapping[str, str]) -> FunctionProcess:
 
 
 def server_process(
-    env: Mapping[str, str], port: int, *, show: bool | IO[bytes] = False, workers: int = 1
+    env: Mapping[str, str],
+    port: int,
+    *,
+    show: bool | IO[bytes] = False,
+    workers: int = 1,
+    configuration: Path = GUNICORN,
 ) -> FunctionProcess:
     """All functions under the product's own server, as its configuration for a server of one's own says."""
-    arguments = ["-m", "gunicorn", "--config", str(GUNICORN), "--bind", f"127.0.0.1:{port}"]
+    arguments = ["-m", "gunicorn", "--config", str(configuration), "--bind", f"127.0.0.1:{port}"]
     return FunctionProcess([*arguments, "--workers", str(workers), "--log-level", "warning"], env, port, show=show)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from tests.emulator.page import Page
-from tests.emulator.reload import Watcher, problem
+from tests.emulator.reload import Code, Watcher
 from tests.emulator.stack import Stack
 from tests.emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION, DEMO_PASSWORD
 from tests.emulator.terminal import complain, is_terminal, log_line, say, styled
@@ -80,17 +80,23 @@ def local_stack(port: int, *, show: bool, own: Mapping[str, str]) -> Iterator[Lo
 def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[FunctionProcess]:
     """The functions under the product's server, ready. Raises CannotStartError."""
     folder = functions_folder(env)
+    if not folder.is_dir():
+        raise CannotStartError(f"FUNCTIONS_DIR must be the folder with the functions; {folder} is none")
     with ExitStack() as stack:
-        output = stack.enter_context(_printed()) if show else None
+        code = stack.enter_context(Code(folder))
+        first = code.copied()
+        code.serve(first)
+        output = stack.enter_context(_printed(code)) if show else None
         # Compiled code is taken for the source's as long as size and whole second are the same: two quick saves can be that.
-        env = {**env, "PYTHONDONTWRITEBYTECODE": "1"}
-        server = stack.enter_context(server_process(env, port, show=output or show))
+        env = {**env, **code.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+        started = server_process(env, port, show=output or show, configuration=code.server_configuration)
+        server = stack.enter_context(started)
         try:
             server.wait_until_ready()
         except RuntimeError as error:
-            raise CannotStartError(problem(folder) or str(error)) from error
+            raise CannotStartError(code.problem(first) or str(error)) from error
         if show:
-            stack.callback(_watcher(folder, server).stop)
+            stack.callback(_watcher(code, server).stop)
         yield server
 
 
@@ -114,28 +120,32 @@ def require_free(port: int) -> None:
             ) from None
 
 
-def _watcher(folder: Path, server: FunctionProcess) -> Watcher:
+def _watcher(code: Code, server: FunctionProcess) -> Watcher:
     def changed(paths: list[Path]) -> None:
-        shown = ", ".join(str(path).replace(f"{ROOT}/", "") for path in paths[:3])
-        wrong = problem(folder)
+        try:
+            copy = code.copied()
+        except OSError as error:
+            complain(f"the code cannot be read: {error} (the code before it goes on serving)")
+            return
+        wrong = code.problem(copy)
         if wrong:
-            until = "nothing serves until it is mended" if server.ended else "the code before it goes on serving"
-            complain(f"{wrong} ({until})")
-        elif not server.ended:
-            server.reload()
-            say(styled(f"reloaded: {shown}", "cyan"))
+            complain(f"{wrong} (the code before it goes on serving)")
+            return
+        code.serve(copy)
+        server.reload()
+        shown = ", ".join(str(path).replace(f"{ROOT}/", "") for path in paths[:3])
+        say(styled(f"reloaded: {shown}", "cyan"))
 
     def look_after() -> None:
-        # A save that comes between the trial of the one before and its loading may be broken: gunicorn ends over it.
-        if server.ended and problem(folder) is None:
+        if server.ended:
             server.start_again()
             say(styled("the functions' server had ended; started again", "cyan"))
 
-    return Watcher([folder, ROOT / "shared/wpp"], changed, look_after)
+    return Watcher(code.sources.values(), changed, look_after)
 
 
 @contextmanager
-def _printed() -> Iterator[IO[bytes] | None]:
+def _printed(code: Code) -> Iterator[IO[bytes] | None]:
     """A file whose lines are printed as a person likes to read them; None where nobody reads along: a log stays JSON."""
     if not is_terminal():
         yield None
@@ -147,7 +157,7 @@ def _printed() -> Iterator[IO[bytes] | None]:
             for line in lines:
                 shown = log_line(line)
                 if shown is not None:
-                    say(shown)
+                    say(code.by_source(shown))
 
     printing = threading.Thread(target=show, daemon=True)
     printing.start()
