@@ -92,10 +92,13 @@ class Runtime:
         upstream = Upstream(self.transport, deadline, self.clock, trace=trace)
         return Invocation(self, upstream, Rows(self.settings, upstream), function, request_id)
 
-    def prepare(self) -> None:
-        """Has the secrets at hand before a call needs them, all fetched at the same time, and connections begun. Never raises."""
+    def connect(self) -> None:
+        """Begins to connect to both systems, for calls that are about to come. Nothing is sent."""
         for url in (self.settings.supabase_url, self.settings.wpp_base_url):
             self.transport.expect(url)
+
+    def prepare(self) -> None:
+        """Has the secrets at hand before a call needs them, all fetched at the same time. Never raises."""
         under_way: list[Future[Any]] = [self.transport.threads.submit(secret.value) for secret in self.settings.secrets]
         if self.settings.uses_tls:
             under_way.append(self.transport.threads.submit(self.transport.prepare))

@@ -55,7 +55,7 @@ def _measure(report: Report, stack: Stack, folder: Path, parts: list[str], commi
         "cost": lambda: calls.cost(report, stack, user, empty, since),
         "rps": lambda: calls.throughput(report, stack, user, since),
         "memory": lambda: calls.memory_of_a_worker(report, stack, user),
-        "starts": lambda: starts.framework_starts(report, stack, user, empty, _ROUNDS),
+        "starts": lambda: starts.framework_starts(report, stack, user, empty, _ROUNDS, since),
         "lambda": lambda: starts.lambda_starts(report, stack, user, folder / "lambda", _ROUNDS),
         "growth": lambda: calls.growth(report, stack),
     }

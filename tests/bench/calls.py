@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import requests
 
 from tests.bench.load import load
-from tests.bench.measured import framework, memory, processor_seconds, server
+from tests.bench.measured import framework, memory, processor_seconds, server, trees_of
 from tests.bench.sequential import sequential
 from tests.processes import ROOT
 
@@ -68,7 +68,7 @@ def latency(report: Report, stack: Stack, user: User, empty: Path) -> None:
         report.times("empty functions-framework handler", load(nothing.url, [user.token], calls=200).times)
         calls = waits = 0
         for delay, turns in ((0, 200), (20, 60), (100, 15)):
-            with _delayed(stack, delay):
+            with delayed(stack, delay):
                 found = load(create.url, [user.token], calls=turns)
                 warm = report.times(f"wpp-create, upstream delay {delay} ms", found.times)
                 slow = report.times(f"one after another, delay {delay} ms", sequential(stack, user.token, turns // 2))
@@ -78,7 +78,7 @@ def latency(report: Report, stack: Stack, user: User, empty: Path) -> None:
         report.ratio("warm_upstream_waits", waits)
         report.heading("a first creation")
         for delay, turns in ((0, 20), (20, 15), (100, 8)):
-            with _delayed(stack, delay):
+            with delayed(stack, delay):
                 tokens = [user.token for user in new_users(stack, turns)]
                 found = load(create.url, tokens, calls=turns)
                 report.times(f"first creation, delay {delay} ms", found.times)
@@ -106,13 +106,12 @@ def time_to_qr(report: Report, stack: Stack) -> None:
 def cost(report: Report, stack: Stack, user: User, empty: Path, since: Path | None) -> None:
     """Processor time per call. All run at the same time and are called in turn, as the machine has other things to do, too."""
     report.heading("processor time of a warm call, user and system, under functions-framework, medians of turns")
-    trees = {"now": ROOT, **({"since": since} if since else {})}
     with ExitStack() as running:
         functions = {
             name: running.enter_context(
                 framework(tree / "functions/wpp_create/main.py", "wpp_create", stack.environment(), tree)
             )
-            for name, tree in trees.items()
+            for name, tree in trees_of(since).items()
         }
         functions["empty"] = running.enter_context(framework(empty, "empty", {}))
         taken: dict[str, list[float]] = {name: [] for name in functions}
@@ -141,7 +140,7 @@ def throughput(report: Report, stack: Stack, user: User, since: Path | None) -> 
             report.times(f"{connections} connections", found.times)
             report.number(f"{connections} connections, per second", found.per_second, "calls/s")
             eight = found.per_second if connections == 8 else eight
-    for name, tree in {"now": ROOT, **({"since": since} if since else {})}.items():
+    for name, tree in trees_of(since).items():
         with server(env, tree, workers=1) as process:
             load(process.url + _PATH, [user.token], connections=8, calls=100)
             found = load(process.url + _PATH, [user.token], connections=8, calls=800)
@@ -183,13 +182,13 @@ def growth(report: Report, stack: Stack) -> None:
 
 
 @contextmanager
-def _delayed(stack: Stack, milliseconds: int) -> Iterator[None]:
+def delayed(stack: Stack, milliseconds: int, connect: int = 0) -> Iterator[None]:
     servers = (stack.supabase_server, stack.platform_server)
     for each in servers:
-        each.latency = milliseconds / 1000
+        each.latency, each.connect_latency = milliseconds / 1000, connect / 1000
     yield
     for each in servers:
-        each.latency = 0.0
+        each.latency = each.connect_latency = 0.0
 
 
 def _counts(server_timing: str) -> tuple[int, int]:

@@ -26,6 +26,11 @@ def sources_of(commit: str, folder: Path) -> Path:
     return folder
 
 
+def trees_of(since: Path | None) -> dict[str, Path]:
+    """What is measured, by name: this tree, and the one of an earlier commit where there is one."""
+    return {"now": ROOT, **({"since": since} if since else {})}
+
+
 @contextmanager
 def framework(source: Path, target: str, env: Mapping[str, str], tree: Path = ROOT) -> Iterator[FunctionProcess]:
     """One handler under functions-framework, ready; `tree` is where it finds the shared package."""

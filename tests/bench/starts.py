@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.bench import lambda_start
-from tests.bench.calls import CREATE
+from tests.bench.calls import CREATE, delayed
+from tests.bench.measured import trees_of
 from tests.processes import ROOT, FunctionProcess, free_port
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _PATIENCE = 30.0  # seconds
 
 
-def framework_starts(report: Report, stack: Stack, user: User, empty: Path, rounds: int) -> None:
+def framework_starts(report: Report, stack: Stack, user: User, empty: Path, rounds: int, since: Path | None) -> None:
     report.heading("cold start under functions-framework")
     env = stack.environment()
     cases = {
@@ -37,6 +38,17 @@ def framework_starts(report: Report, stack: Stack, user: User, empty: Path, roun
     nothing, loaded, full = [report.times(case, taken) for case, taken in times.items()]
     report.ratio("framework_start_times_empty", loaded / nothing)
     report.ratio("framework_first_call_times_empty", full / nothing)
+    report.heading("the same, 20 ms for each upstream call and 40 for each new connection")
+    trees = trees_of(since)
+    remote: dict[str, list[float]] = {name: [] for name in trees}
+    with delayed(stack, 20, connect=40):
+        for _ in range(rounds):
+            for name, tree in trees.items():
+                source, path = tree / "functions/wpp_create/main.py", {"PYTHONPATH": str(tree / "shared")}
+                remote[name].append(_framework_start(source, "wpp_create", env | path, "POST", user.token))
+    first = {name: report.times(f"wpp-create, full call, {name}", taken) for name, taken in remote.items()}
+    if since:
+        report.ratio("framework_first_call_since", first["now"] / first["since"])
 
 
 def lambda_starts(report: Report, stack: Stack, user: User, folder: Path, rounds: int) -> None:

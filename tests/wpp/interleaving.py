@@ -87,9 +87,6 @@ class _Gated(Transport):
             meanwhile()
         return self._actor.exchange(method, url, headers, body)
 
-    def expect(self, url: str) -> None:
-        """There are no connections to be made."""
-
     def close(self) -> None:
         pass
 

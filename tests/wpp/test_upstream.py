@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +12,8 @@ from tests.deploy.servers import wait_for
 from tests.emulator.faults import Fault
 from wpp.errors import DeadlinePassed, InvalidToken, UpstreamBroken, UpstreamTimeout
 from wpp.http.upstream import Trace, retry_delay
-from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
-    from tests.conftest import Caller
     from tests.emulator.stack import Stack
     from wpp.http.exchange import Reply
     from wpp.http.upstream import Upstream
@@ -128,36 +125,20 @@ def test_connections_are_kept(stack: Stack, upstream: Upstream) -> None:
 
 def test_connections_are_made_before_the_first_call(stack: Stack, runtime: Runtime) -> None:
     servers = (stack.supabase_server, stack.platform_server)
-    runtime.prepare()
+    runtime.connect()
     wait_for(lambda: [server.connections_accepted for server in servers] == [2, 2])
     get(runtime.begin("test", "r", 8).upstream, stack)
+    runtime.connect()
     assert [server.connections_accepted for server in servers] == [2, 2]
     runtime.forget()
-    runtime.prepare()
+    runtime.connect()
     wait_for(lambda: [server.connections_accepted for server in servers] == [4, 4])
 
 
-def test_an_expected_host_that_cannot_be_reached_is_told_by_the_call(upstream: Upstream) -> None:
-    upstream.expect("http://127.0.0.1:1/")
+def test_an_expected_host_that_cannot_be_reached_is_told_by_the_call(upstream: Upstream, runtime: Runtime) -> None:
+    runtime.transport.expect("http://127.0.0.1:1/")
     with pytest.raises(UpstreamBroken, match="cannot be reached"):
         upstream.send("platform", "x", "GET", "http://127.0.0.1:1/", headers={}, repeatable=False)
-
-
-def test_the_platform_is_connected_to_while_supabase_is_asked_and_for_no_stranger(
-    stack: Stack, runtime: Runtime, caller: Caller
-) -> None:
-    for server in (stack.supabase_server, stack.platform_server):
-        server.clear()
-    with pytest.raises(InvalidToken):
-        connect(runtime.begin("test", "r", 8), caller.token[:-2])
-    assert stack.supabase_server.connections_accepted == stack.platform_server.connections_accepted == 0
-
-    stack.supabase_server.inject(Fault("*", "hang", times=None))
-    with ThreadPoolExecutor(1) as threads:
-        calling = threads.submit(connect, runtime.begin("test", "r", 2), caller.token)
-        wait_for(lambda: stack.platform_server.connections_accepted == 2)
-        assert isinstance(calling.exception(), (UpstreamTimeout, DeadlinePassed))
-    assert len(stack.platform_server.received) == 0
 
 
 def _arrived(stack: Stack, number: int) -> None:

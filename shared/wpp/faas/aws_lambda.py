@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from wpp.config import is_lambda
 from wpp.faas import logs
-from wpp.faas.function import Function, prepare, respond
+from wpp.faas.function import Function, begin_anew, prepare, respond
 from wpp.faas.messages import MAX_BODY_BYTES, Request
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _after_each_restore(hook: Callable[[], None]) -> None:
 
 def _begin_anew() -> None:
     random.seed()
-    prepare()
+    begin_anew()
 
 
 def _request(event: Mapping[str, Any], context: Context) -> Request:

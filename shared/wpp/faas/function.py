@@ -65,15 +65,20 @@ class _Process:
                 settings = settings_from()
                 with _collector_paused():
                     self._runtime = Runtime(settings)
+                    self._runtime.connect()  # meanwhile:
                     self._runtime.caller_check.prepare()
             return self._runtime
 
     def prepare(self) -> None:
-        """Makes the runtime, or has it begin anew. Never raises: a call says what is wrong."""
+        """Never raises: a call says what is wrong."""
         with suppress(WppError), _collector_paused():
-            runtime = self.runtime()
-            runtime.forget()
-            runtime.prepare()
+            self.runtime().prepare()
+
+    def begin_anew(self) -> None:
+        if self._runtime:
+            self._runtime.forget()
+            self._runtime.connect()
+            self._runtime.prepare()
 
 
 @contextmanager
@@ -94,9 +99,14 @@ _PROCESS = _Process()
 
 
 def prepare() -> None:
-    """Does what a first call would have to wait for; after a restore from a snapshot, does it anew."""
+    """Does what a first call would have to wait for."""
     logs.set_up()
     _PROCESS.prepare()
+
+
+def begin_anew() -> None:
+    """After a restore from a snapshot: does anew what does not last."""
+    _PROCESS.begin_anew()
 
 
 def respond(function: Function, request: Request) -> Answer:

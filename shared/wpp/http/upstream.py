@@ -104,10 +104,6 @@ class Upstream:
             uniform=self._uniform,
         )
 
-    def expect(self, url: str) -> None:
-        """Says that this host is going to be called: the first time, connecting to it begins at once, beside all till then."""
-        self._transport.expect(url)
-
     @contextmanager
     def alongside(self, call: Callable[[], T]) -> Iterator[Future[T]]:
         """Runs `call` on another thread during the block, and has it finished at the block's end, whatever happens in it.

@@ -71,7 +71,6 @@ def _identify(invocation: Invocation, access_token: str) -> Organization:
     """Checks the access token, and has Supabase confirm the session while the caller's organization is read."""
     check, upstream = invocation.runtime.caller_check, invocation.upstream
     user_id = check.user_id(access_token, upstream)
-    upstream.expect(invocation.settings.wpp_base_url)
     with upstream.while_waiting(lambda: check.confirm(access_token, user_id, upstream)):
         organization = invocation.rows.of_user(user_id)
     if organization is None:
