@@ -165,7 +165,7 @@ CHECKS: dict[str, Callable[[Platform], str]] = {
 def check(env: Mapping[str, str]) -> dict[str, tuple[bool, str]]:
     """For each requirement whether it holds, and what was seen."""
     clock, transport = Clock(), Transport()
-    upstream = Upstream(transport, Deadline(_LIMIT, clock), clock)
+    upstream = Upstream(transport, Deadline(_LIMIT, clock), clock, "check-platform")
     ids = str(uuid.uuid4()), str(uuid.uuid4())
     platform = Platform(env["WPP_BASE_URL"].rstrip("/"), env["WPP_SECRET"], upstream, *ids)
     report: dict[str, tuple[bool, str]] = {}

@@ -89,7 +89,7 @@ class Runtime:
             seconds = min(seconds, seconds_left)
         trace = trace or Trace(self.clock)
         deadline = Deadline(seconds - trace.elapsed(), self.clock)
-        upstream = Upstream(self.transport, deadline, self.clock, trace=trace)
+        upstream = Upstream(self.transport, deadline, self.clock, request_id, trace=trace)
         return Invocation(self, upstream, Rows(self.settings, upstream), function, request_id)
 
     def connect(self) -> None:

@@ -11,31 +11,25 @@ if TYPE_CHECKING:
     from tests.emulator.web import Received
 
 _SHOWN = 30
-_OURS = "wpp-functions"
-"""The functions' User-Agent: what else comes, the page itself has called."""
 _WAITS = re.compile(r'desc="(\d+) calls?, (\d+) waits?"')
 _REPLAYED = ("content-type", "idempotency-key")
 
 
 def calls(stack: Stack) -> list[dict[str, Any]]:
-    """The newest first. Times are milliseconds, those of upstream calls since the call came.
-
-    An upstream call belongs to the function's call during which it came: with several at once, to each of them.
-    """
+    """The newest first. Times are milliseconds, those of upstream calls since the call came."""
     functions = [
         r for r in list(stack.supabase_server.received) if r.call == "functions" and r.request.method == "POST"
     ]
-    upstream = [
-        (system, r)
-        for system, server in (("Supabase", stack.supabase_server), ("WPP Platform", stack.platform_server))
-        for r in list(server.received)
-        if r.request.headers.get("user-agent") == _OURS
+    upstream: dict[str, list[tuple[str, Received]]] = {}
+    for system, server in (("Supabase", stack.supabase_server), ("WPP Platform", stack.platform_server)):
+        for received in list(server.received):
+            upstream.setdefault(received.request.headers.get("x-request-id", ""), []).append((system, received))
+    return [
+        _shown(call, upstream.get(call.headers.get("X-Request-Id", "-"), [])) for call in reversed(functions[-_SHOWN:])
     ]
-    return [_shown(call, upstream) for call in reversed(functions[-_SHOWN:])]
 
 
 def _shown(call: Received, upstream: list[tuple[str, Received]]) -> dict[str, Any]:
-    within = [(system, r) for system, r in upstream if call.at <= r.at <= call.at + call.took]
     waits = _WAITS.search(call.headers.get("Server-Timing", ""))
     return {
         "id": f"{call.at:.6f}",
@@ -58,7 +52,7 @@ def _shown(call: Received, upstream: list[tuple[str, Received]]) -> dict[str, An
                 "start": round((r.at - call.at) * 1000, 1),
                 "ms": round(r.took * 1000, 1),
             }
-            for system, r in sorted(within, key=lambda found: found[1].at)
+            for system, r in sorted(upstream, key=lambda found: found[1].at)
         ],
     }
 

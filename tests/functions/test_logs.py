@@ -35,6 +35,9 @@ def test_a_call_ends_in_one_json_line_with_its_facts(caller: Caller) -> None:
     assert line["duration_ms"] >= line["upstream_ms"] > 0
     assert line["time"].endswith("+00:00")
     assert answer.headers["X-Request-Id"] == "my-request-1"
+    servers = (caller.stack.supabase_server, caller.stack.platform_server)
+    sent_on = [received.request.headers.get("x-request-id") for server in servers for received in server.received]
+    assert sent_on == ["my-request-1"] * line["upstream_calls"]
 
 
 def test_a_request_id_that_could_break_a_line_is_replaced(caller: Caller) -> None:

@@ -55,7 +55,7 @@ def one_input(data: bytes) -> None:
         text = "Bearer " + _signed(GOOD.split(".")[0], data[1:])
     elif data[:1] == b"\2":
         text = "Bearer " + _signed_header(data[1:])
-    upstream = Upstream(_NoNetwork(), Deadline(5, _CLOCK), _CLOCK)
+    upstream = Upstream(_NoNetwork(), Deadline(5, _CLOCK), _CLOCK, "test")
     try:
         token = bearer_token(text)
         user = _CHECK.user_id(token, upstream)

@@ -170,7 +170,7 @@ def _check_tokens() -> tuple[CallerCheck, Upstream]:
             raise Reached("the network")
 
     return CallerCheck(configured, SigningKeys(configured.supabase_url, clock)), Upstream(
-        NoNetwork(), Deadline(60, clock), clock
+        NoNetwork(), Deadline(60, clock), clock, "test"
     )
 
 

@@ -96,7 +96,7 @@ from wpp.supabase.signing_keys import SigningKeys
 asked = json.load(sys.stdin)
 clock = Clock()
 settings = settings_from(asked["env"])
-upstream = Upstream(Transport(), Deadline(20, clock), clock)
+upstream = Upstream(Transport(), Deadline(20, clock), clock, "test")
 check = CallerCheck(settings, SigningKeys(settings.supabase_url, clock))
 print(json.dumps([check.user_id(token, upstream) for token in asked["tokens"]]))
 assert not [name for name in sys.modules if name.split(".")[0] in ("ecdsa", "rsa")]

@@ -213,7 +213,7 @@ def _check(project: Project, keys: list[dict[str, Any]], **env: str) -> tuple[Ca
     """The check of a project that publishes these keys, in this process."""
     settings = settings_from(project.stack.environment() | env)
     clock = Clock()
-    upstream = Upstream(_Published(keys), Deadline(5, clock), clock)
+    upstream = Upstream(_Published(keys), Deadline(5, clock), clock, "test")
     return CallerCheck(settings, SigningKeys(settings.supabase_url, clock)), upstream
 
 

@@ -83,12 +83,15 @@ class Upstream:
         transport: Transport,
         deadline: Deadline,
         clock: Clock,
+        request_id: str,
         *,
         trace: Trace | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.deadline = deadline
         self.clock = clock
+        self.request_id = request_id
+        """Sent along with every call, so that both systems' logs can be read beside ours."""
         self.trace = trace or Trace(clock)
         self._transport = transport
         self._uniform = uniform
@@ -100,6 +103,7 @@ class Upstream:
             self._transport,
             self.deadline.for_tidying(),
             self.clock,
+            self.request_id,
             trace=self.trace,
             uniform=self._uniform,
         )
@@ -169,8 +173,9 @@ class Upstream:
         Raises UpstreamBroken, UpstreamTimeout, DeadlinePassed.
         """
         body = None if payload is None else json.dumps(payload, separators=(",", ":")).encode()
+        headers = {**headers, "X-Request-Id": self.request_id}
         if body is not None:
-            headers = {**headers, "Content-Type": "application/json"}
+            headers["Content-Type"] = "application/json"
         give_up = self.clock.monotonic() + (float("inf") if patience is None else patience)
         attempt = 0
         while True:
