@@ -30,6 +30,13 @@ class Request:
         except ValueError:
             return None
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether a page of another site sent it: with some browser open, those could use what is meant for its owner."""
+        host, origin = self.headers.get("host", ""), self.headers.get("origin")
+        name = host.rsplit(":", 1)[0]
+        return origin is not None and (origin != f"http://{host}" or name not in ("127.0.0.1", "localhost"))
+
 
 @dataclass(frozen=True)
 class Response:

@@ -230,6 +230,8 @@ class Server:
         _reset(connection)
 
     def _control(self, request: Request) -> Response:
+        if request.is_foreign:
+            return json_response(403, {"error": "a page of another site has no business here"})
         name = request.path.removeprefix("/_emulator/")
         body = request.json() if request.body else {}
         if name == "received" and request.method == "GET":

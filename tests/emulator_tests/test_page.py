@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def signed_in(page: Page) -> Page:
     button = page.get_by_role("button", name="Sign in")
     expect(button).to_be_enabled()
     button.evaluate("button => { button.click(); button.click(); }")  # impatient people: there is one card all the same
-    expect(page.get_by_role("button", name="Connect WhatsApp")).to_be_visible()
+    expect(page.get_by_role("button", name="Connect WhatsApp").first).to_be_visible()
     return page
 
 
@@ -113,6 +114,12 @@ def test_a_person_signs_in_connects_scans_disconnects_and_adds_a_number(opened: 
     expect(second.locator("img")).to_be_visible()
     second.get_by_role("button", name="Play the scan").click()
     expect(second.get_by_role("status")).to_contain_text("Connected")
+
+    page.reload()
+    signed_in(page)
+    page.get_by_role("button", name="Connect WhatsApp").last.click()
+    expect(page.locator("article").last.get_by_role("status")).to_contain_text("Connected")
+    page.get_by_role("button", name="Connect WhatsApp").click()
 
     primary = page.locator("article").first
     primary.get_by_role("button", name="Disconnect").click()
@@ -216,6 +223,42 @@ def test_what_was_forgotten_by_a_reset_is_a_clear_answer(opened: Any, local: Loc
     assert requests.post(f"{local.url}/_page/scan", json=scan, timeout=10).status_code == 404
     assert local.stack.platform.session_of(token) is None
     assert [received for received in local.stack.supabase_server.received if received.call == "page"] == []
+
+
+def test_a_phone_that_is_unlinked_is_noticed(opened: Any, local: Local) -> None:
+    page = opened()
+    page.clock.install()
+    signed_in(page)
+    page.get_by_role("button", name="Connect WhatsApp").click()
+    page.get_by_role("button", name="Play the scan").click()
+    expect(page.locator("article").get_by_role("status")).to_contain_text("Connected")
+    (row,) = local.stack.supabase.rows()
+    local.stack.platform.disconnect(row["settings"]["wppAccountNumber"])
+    page.clock.run_for(10_000)
+    expect(page.locator("article").get_by_role("status")).not_to_contain_text("Connected")
+
+
+def test_calls_at_the_same_time_are_shown_with_their_own_upstream_calls(opened: Any, local: Local) -> None:
+    bearer = {"Authorization": f"Bearer {local.token}"}
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(4):
+            threads.submit(requests.post, f"{local.functions_url}/wpp-provision", headers=bearer, timeout=20)
+    shown = requests.get(f"{local.url}/_page/calls", timeout=5).json()
+    assert len(shown) == 4
+    assert [len(call["upstream"]) for call in shown] == [call["calls"] for call in shown]
+    assert sum(upstream["call"] == "create" for call in shown for upstream in call["upstream"]) == 1
+
+
+def test_a_page_of_another_site_can_use_no_control(local: Local) -> None:
+    platform = local.stack.platform_server.url
+    for address in (f"{local.url}/_page/reset", f"{platform}/_emulator/clear"):
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "http://evil.example:1", "Host": "evil.example:1"},
+        ):
+            assert requests.post(address, headers=headers, timeout=5).status_code == 403
+        own = {"Origin": "/".join(address.split("/")[:3])}
+        assert requests.post(address, json={}, headers=own, timeout=5).status_code == 200
 
 
 def test_without_supabase_js_the_page_says_what_is_missing(local: Local, browser: Browser) -> None:

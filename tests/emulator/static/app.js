@@ -6,6 +6,8 @@ const $ = (id) => document.getElementById(id);
 let config;
 let supabase;
 let numbers = [];
+// The idempotency keys of further numbers: after a reload of the page they are the same numbers.
+const keys = JSON.parse(sessionStorage.keys ?? "[]");
 
 translate();
 await start();
@@ -21,7 +23,7 @@ async function start() {
   form.addEventListener("submit", signIn);
   form.querySelector("button").disabled = false;
   $("sign-out").addEventListener("click", signOut);
-  $("add").addEventListener("click", () => addNumber(crypto.randomUUID()));
+  $("add").addEventListener("click", addFurtherNumber);
   $("reset").addEventListener("click", reset);
   for (const button of document.querySelectorAll("[data-clock]"))
     button.addEventListener("click", () => putForward(Number(button.dataset.clock)));
@@ -63,6 +65,7 @@ async function signIn(event) {
   form.hidden = true;
   $("signed-in").hidden = false;
   addNumber(null);
+  keys.forEach(addNumber);
   $("numbers").querySelector("button").focus();
 }
 
@@ -76,7 +79,7 @@ function signOut(why = "") {
   supabase.auth.signOut({ scope: "local" });
 }
 
-// `key` is null for the organization's primary number, and otherwise the idempotency key of one further number.
+// `key` is null for the organization's primary number, and otherwise that of a further one.
 function addNumber(key) {
   const number = new ConnectedNumber(supabase, key, {
     connected: () => ($("add").hidden = false),
@@ -84,7 +87,13 @@ function addNumber(key) {
   });
   numbers.push(number);
   $("numbers").append(number.element);
-  if (key) number.connect();
+  return number;
+}
+
+function addFurtherNumber() {
+  keys.push(crypto.randomUUID());
+  sessionStorage.keys = JSON.stringify(keys);
+  addNumber(keys.at(-1)).connect();
 }
 
 function showFaults() {
@@ -110,7 +119,9 @@ function showClock() {
 }
 
 async function reset() {
-  if (await post("reset", {})) location.reload();
+  if (!(await post("reset", {}))) return;
+  delete sessionStorage.keys;
+  location.reload();
 }
 
 function complain(message) {

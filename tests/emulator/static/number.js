@@ -2,6 +2,7 @@
 import { text } from "/_page/texts.js";
 
 const POLL = 2000; // milliseconds between two looks while a QR is shown, and a state may change
+const WATCH = 10000; // milliseconds between two looks at a connected number: a phone can be unlinked
 
 export class ConnectedNumber {
   constructor(supabase, key, events) {
@@ -79,7 +80,7 @@ export class ConnectedNumber {
     this.draw(answer.qrcode ?? null);
     this.keepFocus(connected ? ".disconnect" : ".play");
     if (connected) this.events.connected();
-    else this.timer = setTimeout(() => this.look(), POLL);
+    this.timer = setTimeout(() => this.look(), connected ? WATCH : POLL);
   }
 
   // Whoever works with the keyboard stays in this card when the button that they pressed goes away.
