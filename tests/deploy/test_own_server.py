@@ -208,7 +208,7 @@ def test_secrets_that_everybody_can_read_are_refused(server: Server) -> None:
 def test_an_interrupted_deployment_puts_the_old_release_back(server: Server) -> None:
     before, served = server.version(), (server.dest / "current").resolve()
     server.change("functions/wpp_create/main.py", "\n# interrupted\n")
-    process = server.start(RESTART="sleep 0.2", WAIT="20")
+    process = server.start(RESTART="sleep 0.2", WAIT="6")
     wait_for(lambda: (server.dest / "current").resolve() != served)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
