@@ -38,10 +38,6 @@ class Settings(NamedTuple):
     deadline_seconds: float
 
     @property
-    def uses_tls(self) -> bool:
-        return "https" in (urlsplit(self.supabase_url).scheme, urlsplit(self.wpp_base_url).scheme)
-
-    @property
     def secrets(self) -> list[Secret]:
         known = [self.supabase_service_role_key, self.supabase_anon_key, self.supabase_jwt_secret, self.wpp_secret]
         return [secret for secret in known if secret is not None]

@@ -100,8 +100,6 @@ class Runtime:
     def prepare(self) -> None:
         """Has the secrets at hand before a call needs them, all fetched at the same time. Never raises."""
         under_way: list[Future[Any]] = [self.transport.threads.submit(secret.value) for secret in self.settings.secrets]
-        if self.settings.uses_tls:
-            under_way.append(self.transport.threads.submit(self.transport.prepare))
         for looked in under_way:
             with suppress(Exception):  # the call that needs it says so
                 looked.result()

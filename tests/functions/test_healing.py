@@ -148,6 +148,16 @@ def test_a_claim_that_is_held_is_waited_for_and_then_503_with_retry_after(caller
     assert caller.stack.platform_server.count("create") == 0
 
 
+def test_a_database_that_fails_while_a_claim_is_waited_for_is_said_to_fail(caller: Caller) -> None:
+    claim = {"id": str(uuid.uuid4()), "expiresAt": int((time.time() + 60) * 1000)}
+    caller.stack.supabase.insert_row(
+        organization_id=caller.organization_id, settings={"wppClaim": claim}, is_active=False
+    )
+    caller.stack.supabase_server.inject(Fault("rest.GET.messenger_integrations", status=504, times=None))
+    answer = caller.create()
+    assert (answer.status_code, answer.json()["code"]) == (504, "supabase_timeout")
+
+
 HOOK = "https://product.example/functions/v1/wpp-webhook"
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.deploy.servers import wait_for
 from tests.emulator.faults import Fault
 from wpp.errors import DeadlinePassed, InvalidToken, UpstreamBroken, UpstreamTimeout
 from wpp.http.upstream import Trace, retry_delay
@@ -121,24 +120,6 @@ def test_connections_are_kept(stack: Stack, upstream: Upstream) -> None:
     for _ in range(5):
         get(upstream, stack)
     assert stack.supabase_server.connections_accepted == 1
-
-
-def test_connections_are_made_before_the_first_call(stack: Stack, runtime: Runtime) -> None:
-    servers = (stack.supabase_server, stack.platform_server)
-    runtime.connect()
-    wait_for(lambda: [server.connections_accepted for server in servers] == [2, 2])
-    get(runtime.begin("test", "r", 8).upstream, stack)
-    runtime.connect()
-    assert [server.connections_accepted for server in servers] == [2, 2]
-    runtime.forget()
-    runtime.connect()
-    wait_for(lambda: [server.connections_accepted for server in servers] == [4, 4])
-
-
-def test_an_expected_host_that_cannot_be_reached_is_told_by_the_call(upstream: Upstream, runtime: Runtime) -> None:
-    runtime.transport.expect("http://127.0.0.1:1/")
-    with pytest.raises(UpstreamBroken, match="cannot be reached"):
-        upstream.send("platform", "x", "GET", "http://127.0.0.1:1/", headers={}, repeatable=False)
 
 
 def _arrived(stack: Stack, number: int) -> None:

@@ -1,15 +1,16 @@
 """Sockets whose timeout is the total for all that follows, not a new allowance for every byte that trickles in.
 
 `requests` hands its read timeout to the socket, which starts it anew with each `recv`: an upstream that sends one byte a
-second holds a call for ever. Here `settimeout(s)` means "nothing may be received later than s seconds from now".
+second holds a call for ever. Here `settimeout(s)` means "nothing may be received later than s seconds from now, and no more than
+an answer can be": http.client takes a chunk of -1 bytes for one without an end.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import certifi
@@ -17,6 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.wait import wait_for_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +26,19 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
+MAX_RECEIVED_BYTES = 4 * 1024 * 1024
+"""Of one answer, with its headers and what chunks add."""
+
+
 class _Total:
     """Mixed into a socket class, in front of it."""
 
     _until: float | None = None
+    _left = MAX_RECEIVED_BYTES
 
     def settimeout(self, value: float | None) -> None:
         self._until = None if value is None else time.monotonic() + value
+        self._left = MAX_RECEIVED_BYTES
         super().settimeout(value)  # type: ignore[misc]
 
     def _shrink(self) -> None:
@@ -42,7 +50,11 @@ class _Total:
 
     def recv_into(self, buffer: Buffer, nbytes: int | None = None, flags: int = 0) -> int:
         self._shrink()
-        return super().recv_into(buffer, nbytes or 0, flags)  # type: ignore[misc,no-any-return]
+        received: int = super().recv_into(buffer, nbytes or 0, flags)  # type: ignore[misc]
+        self._left -= received
+        if self._left < 0:
+            raise OSError("more was sent than any answer needs")
+        return received
 
 
 class _TotalSocket(_Total, socket.socket):
@@ -94,6 +106,26 @@ class _TLSConnection(HTTPSConnection):
             connected.settimeout(max(0.001, self.timeout - (time.monotonic() - began)))
         return connected
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be used for another exchange.
+
+        urllib3 takes anything that there is to read for the connection's end. With TLS 1.3 it can be session tickets, sent after
+        each handshake. And what a server sent beyond its answer may have been decrypted already: that nobody sees on the socket.
+        """
+        if not isinstance(self.sock, ssl.SSLSocket):
+            return False
+        if not self.sock.pending() and not wait_for_read(self.sock, timeout=0.0):
+            return True
+        self.sock.settimeout(0.0)
+        try:
+            self.sock.recv(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            return False
+        return False  # it has ended, or sent what belongs to no answer
+
 
 class _ConnectionPool(HTTPConnectionPool):
     ConnectionCls = _Connection
@@ -110,22 +142,28 @@ class BoundedAdapter(HTTPAdapter):
     them takes 15 ms: it is done once, where `requests` does it for each new connection.
     """
 
+    def __init__(self, pool_maxsize: int) -> None:
+        self._making_context = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+        super().__init__(pool_maxsize=pool_maxsize)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _ConnectionPool, "https": _TLSConnectionPool}
 
-    @cached_property
     def tls_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        if not context.cert_store_stats()["x509_ca"]:
-            context.load_verify_locations(certifi.where())
-        context.sslsocket_class = _TotalTLSSocket
-        return context
+        with self._making_context:
+            if self._context is None:
+                self._context = ssl.create_default_context()
+                if not self._context.cert_store_stats()["x509_ca"]:
+                    self._context.load_verify_locations(certifi.where())
+                self._context.sslsocket_class = _TotalTLSSocket
+            return self._context
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
         host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
         if host["scheme"] == "https":
-            pool["ssl_context"] = self.tls_context
+            pool["ssl_context"] = self.tls_context()
         return host, pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:

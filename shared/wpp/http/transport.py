@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from io import BytesIO
 from typing import TYPE_CHECKING, cast
 
 import requests
@@ -28,10 +30,9 @@ MAX_ANSWER_BYTES = 1024 * 1024
 _POOL_SIZE = 64
 _LAST_LOOK = 0.05  # seconds: an answer that is there already is read, even where nothing is left of its time
 _AT_ONCE = 2  # calls that an invocation makes to one host at the same time
-_CONNECT_PATIENCE = 3.0  # seconds for a connection that nobody waits for yet; an ending process waits for it
+_CONNECT_PATIENCE = 3.0  # seconds for a connection that nobody waits for yet
 _FAILURES = (Urllib3Error, HTTPException, OSError, ValueError)
-_LENGTH = re.compile(r"[0-9]{1,18}")  # any other is none to http.client either
-_GZIP = 16 + zlib.MAX_WBITS
+_LENGTH = re.compile(r"[0-9]{1,18}")
 USER_AGENT = "wpp-functions"  # Supabase refuses `sb_secret_` keys for values that look like a browser's.
 
 
@@ -61,7 +62,7 @@ class Transport:
 
         `meanwhile`, which must not raise, is carried out while the answer is awaited. It may not be where nothing can be sent.
         Nothing ambient is used: no proxies, no .netrc, no cookies. Redirects are answers.
-        Raises ExchangeFailed for everything that urllib3 can raise.
+        Raises ExchangeFailed for everything that urllib3 and http.client can raise.
         """
         _conceal(headers)
         origin, path = _parted(url)
@@ -77,7 +78,7 @@ class Transport:
             running, meanwhile = self.threads.submit(meanwhile), None
         whole = False
         try:
-            _send(connection, method, path, headers, body, timeout)
+            _send(connection, method, path, headers, body, give_up)
             if meanwhile is not None:
                 meanwhile()
             reply = _received(connection, max(_LAST_LOOK, give_up - time.monotonic()))
@@ -93,15 +94,17 @@ class Transport:
     def expect(self, url: str) -> None:
         """Begins to connect to a host that was not called before, on other threads, while there is something else to wait for.
 
-        A connection that cannot be made is told by the exchange that needs it.
+        Never raises: a connection that cannot be made is made anew by the exchange that needs it, which says what is wrong.
         """
         origin, _ = _parted(url)
-        if origin in self._pools:
-            return
+        if origin not in self._pools:
+            _in_background(self._connect, origin)
+
+    def _connect(self, origin: str) -> None:
         with suppress(*_FAILURES):
             pool = self._pool(origin)
             for connection in [cast("PooledConnection", pool._get_conn()) for _ in range(_AT_ONCE)]:
-                self.threads.submit(_connect, pool, connection)
+                _in_background(_connect, pool, connection)
 
     def _pool(self, origin: str) -> HTTPConnectionPool:
         pool = self._pools.get(origin)
@@ -110,10 +113,6 @@ class Transport:
             made = self._adapter.get_connection_with_tls_context(prepared, verify=True)
             pool = self._pools.setdefault(origin, cast("HTTPConnectionPool", made))
         return pool
-
-    def prepare(self) -> None:
-        """Reads what the first https exchange would have to wait for."""
-        _ = self._adapter.tls_context
 
     def disconnect(self) -> None:
         """Drops the idle connections; the next exchange makes new ones."""
@@ -125,11 +124,18 @@ class Transport:
         self.disconnect()
 
 
+def _in_background(call: Callable[..., None], *arguments: object) -> None:
+    """On a thread that an ending process does not wait for, as it would for the executor's."""
+    with suppress(RuntimeError):  # no thread to be had
+        threading.Thread(target=call, args=arguments, daemon=True).start()
+
+
 def _connect(pool: HTTPConnectionPool, connection: PooledConnection) -> None:
     try:
         connection.timeout = _CONNECT_PATIENCE
-        with suppress(*_FAILURES):
-            connection.connect()
+        connection.connect()
+    except _FAILURES:
+        connection.close()  # one without its handshake would speak in clear
     finally:
         pool._put_conn(connection)
 
@@ -147,15 +153,14 @@ def _send(
     path: str,
     headers: Mapping[str, str],
     body: bytes | None,
-    timeout: float,
+    give_up: float,
 ) -> None:
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
     try:
         if connection.is_closed:
-            connection.timeout = timeout
+            connection.timeout = _left_until(give_up)
             connection.connect()
-        else:
-            connection.sock.settimeout(timeout)
+        connection.sock.settimeout(_left_until(give_up))
         # Who hangs up before it has read all may have answered all the same.
         with suppress(BrokenPipeError, ConnectionResetError):
             HTTPConnection.request(connection, method, path, body, headers)
@@ -163,18 +168,27 @@ def _send(
         raise _mapped(error) from error
 
 
+def _left_until(give_up: float) -> float:
+    return max(0.001, give_up - time.monotonic())  # zero would mean "do not wait at all"
+
+
 def _received(connection: PooledConnection, timeout: float) -> Reply:
     try:
         connection.sock.settimeout(timeout)
         with HTTPConnection.getresponse(connection) as response:
+            _require_sense(response)
             content = response.read(MAX_ANSWER_BYTES + 1)
+            missing = response.length
     except _FAILURES as error:
         raise _mapped(error) from error
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    _require_whole(headers, content)
-    content = _decoded(headers, content)
+    # Of several with one name, the first: http.client goes by that one too.
+    headers = {name.lower(): value for name, value in reversed(response.headers.items())}
+    if headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip"):
+        content = _unzipped(content)
     if len(content) > MAX_ANSWER_BYTES:
         raise ExchangeFailed(f"sent more than {MAX_ANSWER_BYTES} bytes")
+    if missing:  # http.client says so itself only where all is read at once
+        raise ExchangeFailed("ended its answer too early")
     return Reply(response.status, headers, content)
 
 
@@ -184,24 +198,23 @@ def _conceal(headers: Mapping[str, str]) -> None:
     REDACTION.conceal(headers.get("apikey"))
 
 
-def _require_whole(headers: Mapping[str, str], content: bytes) -> None:
-    # http.client checks the length only where all of it is read; our read has a limit of its own.
-    announced = _LENGTH.fullmatch(headers.get("content-length", ""))
-    if announced and len(content) < min(int(announced[0]), MAX_ANSWER_BYTES):
-        raise ExchangeFailed("ended its answer too early")
+def _require_sense(response: HTTPResponse) -> None:
+    """What http.client lets pass, and where the next answer on this connection could begin too early or too late."""
+    lengths = {value.strip() for value in response.headers.get_all("Content-Length", ())}
+    odd = [length for length in lengths if not _LENGTH.fullmatch(length)]
+    if odd or len(lengths) > 1 or response.status < 200:
+        raise ExchangeFailed("broke the rules of HTTP")
 
 
-def _decoded(headers: Mapping[str, str], content: bytes) -> bytes:
-    """Nobody asked for a compressed answer, but there are proxies that compress all."""
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
-        return content
-    if encoding not in ("gzip", "x-gzip"):
-        raise ExchangeFailed("encoded its answer in a way nobody asked for")
+def _unzipped(content: bytes) -> bytes:
+    """Nobody asked for a compressed answer, but there are proxies that compress all. What cannot be read stays as it is, and is
+    no JSON: the status may say enough."""
+    import gzip  # rare
+
     try:
-        return zlib.decompressobj(_GZIP).decompress(content, MAX_ANSWER_BYTES + 1)
-    except zlib.error as error:
-        raise ExchangeFailed("sent gzip that cannot be read") from error
+        return gzip.GzipFile(fileobj=BytesIO(content)).read(MAX_ANSWER_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        return content
 
 
 def _mapped(error: Exception) -> ExchangeFailed:
