@@ -56,7 +56,7 @@ def settings_from(env: Mapping[str, str] = os.environ) -> Settings:
         wpp_secret=reader.secret("WPP_SECRET") or PlainSecret(""),
         wpp_base_url=reader.url("WPP_BASE_URL", "https://msg.academyos.ru"),
         # Not called from here, only handed to the platform.
-        wpp_webhook_url=reader.url("WPP_WEBHOOK_URL", f"{supabase_url}/functions/v1/wpp-webhook"),
+        wpp_webhook_url=reader.url("WPP_WEBHOOK_URL", f"{supabase_url or 'https://missing'}/functions/v1/wpp-webhook"),
         qr_wait_seconds=reader.seconds("WPP_QR_WAIT_SECONDS", 20, least=0),
         deadline_seconds=reader.seconds("WPP_DEADLINE_SECONDS", 28, least=1),
     )

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from tests.emulator import terminal
 from tests.emulator.local import CannotStartError, Local, local_stack, own_environment, require_free, served
 from tests.emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION, DEMO_PASSWORD
 from tests.emulator.terminal import say, styled
-from wpp.cli import draw
 
 PORT = 54321
 _HIGHEST_PORT = 65535 - 9
@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     if os.environ.get("SUPABASE_URL"):
         require_free(options.port)
+        _require_settings()
         with served(own_environment(), options.port, show=True) as server:
             say(f"The functions are at {server.url}/functions/v1/ and talk to {os.environ['SUPABASE_URL']}")
             _wait_for_ctrl_c()
@@ -52,6 +53,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from wpp.cli import draw  # not above: `run` says in one line what is wrong with code that cannot be loaded
+
     with local_stack(options.port, show=False, own=own_environment()) as local:
         done = styled("✓", "green")
         say(f"{done} started {local.url}")
@@ -136,9 +139,22 @@ def _call(local: Local, function: str) -> dict[str, Any]:
     return body
 
 
+def _require_settings() -> None:
+    from wpp.config import settings_from  # as in _demo
+    from wpp.errors import NotConfigured
+
+    try:
+        settings_from()
+    except NotConfigured as error:
+        raise CannotStartError(str(error)) from error
+
+
 def _wait_for_ctrl_c() -> None:
-    while True:
-        signal.pause()
+    """Or for the end of the terminal, of which `make` alone is told where it leads the session."""
+    had_terminal = os.isatty(0)
+    while os.isatty(0) or not had_terminal:
+        time.sleep(1)
+    sys.exit(128 + signal.SIGHUP)
 
 
 def _port(text: str) -> int:
@@ -146,6 +162,9 @@ def _port(text: str) -> int:
     if not 0 <= port <= _HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"{port} is not between 0 and {_HIGHEST_PORT}")
     return port
+
+
+_port.__name__ = "port"  # what argparse calls it in its messages
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from tests.emulator.page import Page
-from tests.emulator.reload import Code, Watcher
+from tests.emulator.reload import Code, Watcher, reason
 from tests.emulator.stack import Stack
 from tests.emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION, DEMO_PASSWORD
 from tests.emulator.terminal import complain, is_terminal, log_line, say, styled
@@ -84,7 +84,11 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
         raise CannotStartError(f"FUNCTIONS_DIR must be the folder with the functions; {folder} is none")
     with ExitStack() as stack:
         code = stack.enter_context(Code(folder))
-        first = code.copied()
+        watcher = Watcher(code.sources.values())
+        try:
+            first = code.copied()
+        except OSError as error:
+            raise CannotStartError(f"the code cannot be read: {reason(error)}") from error
         code.serve(first)
         output = stack.enter_context(_printed(code)) if show else None
         # Compiled code is taken for the source's as long as size and whole second are the same: two quick saves can be that.
@@ -96,7 +100,13 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
         except RuntimeError as error:
             raise CannotStartError(code.problem(first) or str(error)) from error
         if show:
-            stack.callback(_watcher(code, server).stop)
+            stack.callback(watcher.wait)
+            stack.callback(code.interrupt)
+            stack.callback(watcher.stop)
+            wrong = code.problem(first)
+            if wrong:
+                complain(f"{wrong} (it is not served until it is mended)")
+            _watch(watcher, code, server)
         yield server
 
 
@@ -120,28 +130,37 @@ def require_free(port: int) -> None:
             ) from None
 
 
-def _watcher(code: Code, server: FunctionProcess) -> Watcher:
-    def changed(paths: list[Path]) -> None:
+def _watch(watcher: Watcher, code: Code, server: FunctionProcess) -> None:
+    told: list[str] = []
+
+    def tell(wrong: str) -> None:
+        if not watcher.stopped and told != [wrong]:  # once, however often it is tried
+            complain(f"{wrong} (the code before it goes on serving)")
+        told[:] = [wrong]
+
+    def changed(paths: list[Path]) -> bool:
         try:
             copy = code.copied()
         except OSError as error:
-            complain(f"the code cannot be read: {error} (the code before it goes on serving)")
-            return
+            tell(f"the code cannot be read: {reason(error)}")
+            return False
+        told.clear()
         wrong = code.problem(copy)
         if wrong:
-            complain(f"{wrong} (the code before it goes on serving)")
-            return
-        code.serve(copy)
-        server.reload()
-        shown = ", ".join(str(path).replace(f"{ROOT}/", "") for path in paths[:3])
-        say(styled(f"reloaded: {shown}", "cyan"))
+            tell(wrong)
+        else:
+            code.serve(copy)
+            server.reload()
+            shown = ", ".join(str(path).replace(f"{ROOT}/", "") for path in paths[:3])
+            say(styled(f"reloaded: {shown}", "cyan"))
+        return True
 
     def look_after() -> None:
-        if server.ended:
+        if server.ended and not watcher.stopped:
             server.start_again()
             say(styled("the functions' server had ended; started again", "cyan"))
 
-    return Watcher(code.sources.values(), changed, look_after)
+    watcher.start(changed, look_after)
 
 
 @contextmanager

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from tests.emulator.trial import LOADED
 from tests.processes import GUNICORN, ROOT
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 _EVERY = 0.3  # seconds between two looks; the files are few
 _KEPT = 5  # copies: workers of earlier ones may still be answering, and loading what they had no need of before
-_NO_CODE = shutil.ignore_patterns("__pycache__", ".*", "node_modules")
+_TRIAL_SECONDS = 15.0
+_NAMES = shutil.ignore_patterns("__pycache__", ".*", "node_modules")
 
 
 class Code:
@@ -34,6 +37,7 @@ class Code:
         self._folder = Path(self._temporary.name)
         self._serving = self._folder / "serving"
         self._copies = re.compile(rf"{re.escape(str(self._folder))}/\w+/({'|'.join(self.sources)})")
+        self._trial: subprocess.Popen[str] | None = None
         self.server_configuration = Path(shutil.copy(GUNICORN, self._folder))
 
     def environment(self) -> dict[str, str]:
@@ -45,7 +49,7 @@ class Code:
         number = next(self._numbers)
         copy = self._folder / str(number)
         for name, source in self.sources.items():
-            shutil.copytree(source, copy / name, ignore=_NO_CODE, ignore_dangling_symlinks=True)
+            shutil.copytree(source, copy / name, ignore=_no_code, ignore_dangling_symlinks=True)
         shutil.rmtree(self._folder / str(number - _KEPT), ignore_errors=True)
         return copy
 
@@ -53,11 +57,31 @@ class Code:
         """Why a copy cannot be loaded, in one line with file and line number; None where it can."""
         command = [sys.executable, "-m", "tests.emulator.trial", str(copy / "functions")]
         env = os.environ | {"PYTHONPATH": str(copy / "shared"), "PYTHONDONTWRITEBYTECODE": "1"}
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, env=env, check=False)
-        if ran.returncode == 0:
+        # In a session of its own: a Ctrl-C is no problem of the code.
+        self._trial = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, errors = self._trial.communicate(timeout=_TRIAL_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.interrupt()
+            self._trial.communicate()
+            return f"loading it takes more than {_TRIAL_SECONDS:.0f} seconds"
+        lines = (output or errors).strip().splitlines() or ["it ends the process that loads it"]
+        if self._trial.returncode == 0 and lines[-1] == LOADED:
             return None
-        lines = (ran.stdout or ran.stderr).strip().splitlines() or ["it cannot be loaded"]
         return self.by_source(lines[-1])
+
+    def interrupt(self) -> None:
+        """Ends a trial that is under way."""
+        if self._trial is not None:
+            self._trial.kill()
 
     def serve(self, copy: Path) -> None:
         """The next server or worker loads this one."""
@@ -79,39 +103,57 @@ class Code:
 
 
 class Watcher:
-    """Tells of changed code, from a thread of its own; `always` is called with every look, after that."""
+    """Tells of changed code, from a thread of its own. What changed since it was made counts."""
 
-    def __init__(
-        self, folders: Iterable[Path], changed: Callable[[list[Path]], None], always: Callable[[], None]
-    ) -> None:
+    def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = list(folders)
-        self._changed = changed
-        self._always = always
         self._stopped = threading.Event()
         self._seen = self._look()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread: threading.Thread | None = None
+
+    def start(self, changed: Callable[[list[Path]], bool], always: Callable[[], None]) -> None:
+        """`changed` gets what differs, again with the next look where it answers False; `always` is called after each look."""
+        self._thread = threading.Thread(target=self._watch, args=(changed, always), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         self._stopped.set()
-        self._thread.join()
 
-    def _watch(self) -> None:
+    def wait(self) -> None:
+        """Until nothing is told any more."""
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def _watch(self, changed: Callable[[list[Path]], bool], always: Callable[[], None]) -> None:
         while not self._stopped.wait(_EVERY):
             now = self._look()
-            if now != self._seen:
-                differing = sorted({path for path, _ in now.items() ^ self._seen.items()})
+            differing = sorted({path for path, _ in now.items() ^ self._seen.items()})
+            if not differing or changed(differing):
                 self._seen = now
-                self._changed(differing)
-            self._always()
+            always()
 
     def _look(self) -> dict[Path, tuple[int, int]]:
         found = {}
         for folder in self._folders:
-            for path in folder.rglob("*.py"):
-                try:
-                    stat = path.stat()
-                except OSError:
-                    continue  # gone since it was listed
-                found[path] = (stat.st_mtime_ns, stat.st_size)
+            with suppress(OSError):  # a folder that went away while it was read
+                for path in folder.rglob("*.py"):
+                    with suppress(OSError):  # gone since it was listed
+                        stat = path.stat()
+                        found[path] = (stat.st_mtime_ns, stat.st_size)
         return found
+
+
+def _no_code(folder: str, names: list[str]) -> set[str]:
+    """What is not copied: what no code is in, and what is no file that can be read to an end."""
+    odd = {name for name in names if (path := Path(folder, name)).exists() and not (path.is_file() or path.is_dir())}
+    return _NAMES(folder, names) | odd
+
+
+def reason(error: OSError) -> str:
+    """Of a failed copy, the first one: copytree goes on and gathers them."""
+    (source, _, why) = error.args[0][0] if isinstance(error, shutil.Error) else (error.filename, "", error.strerror)
+    return f"{source}: {why}"

@@ -78,14 +78,20 @@ def log_line(line: str) -> str | None:
     if message == "serving functions":
         return None
     who = f"{record.get('function') or '':<14}"
-    said = _answered(record) if message == "answered" else _said(level, record.get("reason") or message)
+    said = _answered(record) if message == "answered" else _said(level, record.get("reason") or _place(record, message))
     return f"{styled(clock, 'dim')}  {who}{said}"
+
+
+def _place(record: dict[str, Any], message: str) -> str:
+    """With the kind of an exception and where it was raised, where the record has one."""
+    error = record.get("error")
+    return f"{message}: {error['type']} at {error['frames'][-1]}" if error and error["frames"] else message
 
 
 def _answered(record: dict[str, Any]) -> str:
     status = record["status"]
     colour = "green" if status < 400 else "yellow" if status < 500 else "red"
-    calls = f"{record['upstream_calls']} calls in {record['upstream_waits']} waits"
+    calls = f"{_counted(record['upstream_calls'], 'call')} in {_counted(record['upstream_waits'], 'wait')}"
     timing = styled(f"{record['duration_ms']:>8.1f} ms  {calls}", "dim")
     return f"{styled(str(status), colour)} {timing}  {record.get('code') or ''}".rstrip()
 
@@ -93,3 +99,7 @@ def _answered(record: dict[str, Any]) -> str:
 def _said(level: str, message: str) -> str:
     colour = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}.get(level, "dim")
     return styled(message, colour)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

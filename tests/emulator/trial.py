@@ -1,4 +1,4 @@
-"""Whether the code can be loaded: prints one line with file, line number and reason where it cannot, and fails.
+"""Whether the code can be loaded: prints as its last line file, line number and reason where it cannot, and fails.
 
     python -m tests.emulator.trial FUNCTIONS_DIR
 
@@ -13,24 +13,29 @@ import sys
 import traceback
 from pathlib import Path
 
+LOADED = "loaded"
+"""The last line where all is well: code that ends the process says less."""
+
 
 def main(folder: Path) -> int:
     try:
-        import wpp.faas.server  # noqa: F401 - it brings all of `wpp` along that functions use
+        from wpp.faas.server import is_function  # it brings all of `wpp` along that functions use
 
-        for path in sorted(folder.glob("[a-z]*/main.py")):
+        for path in filter(is_function, sorted(folder.glob("*/main.py"))):
             name = path.parent.name
             if not callable(runpy.run_path(str(path), run_name=name).get(name)):
                 raise TypeError(f"{path} has no function {name}")
     except BaseException as error:  # noqa: BLE001 - SystemExit too
         print(_described(error))
         return 1
+    print(LOADED)
     return 0
 
 
 def _described(error: BaseException) -> str:
-    reason = f"{type(error).__name__}: {getattr(error, 'msg', None) or error}".splitlines()[0]
-    if isinstance(error, SyntaxError):
+    said = str(getattr(error, "msg", None) or error).strip()
+    reason = f"{type(error).__name__}: {said}".splitlines()[0] if said else type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno} {reason}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     where = next(

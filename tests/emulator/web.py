@@ -247,9 +247,12 @@ class Server:
         elif name == "clear":
             self.clear()
         else:
-            answer = self.application.control(name, body)
-            missing = {"error": f"there is no control {name!r}"}
-            return json_response(404, missing) if answer is None else json_response(200, answer)
+            try:
+                answer = self.application.control(name, body)
+            except KeyError as missing:  # of the body, or what it names
+                return json_response(404, {"error": f"there is no {missing.args[0]}"})
+            unknown = {"error": f"there is no control {name!r}"}
+            return json_response(404, unknown) if answer is None else json_response(200, answer)
         return json_response(200, {})
 
 

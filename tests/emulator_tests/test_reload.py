@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
 from tests.deploy.servers import wait_for
-from tests.emulator.reload import Code
+from tests.emulator import reload
+from tests.emulator.reload import Code, Watcher
 from tests.processes import ROOT, free_port, server_process
 
 if TYPE_CHECKING:
@@ -58,6 +62,7 @@ def test_a_save_between_trial_and_loading_is_not_loaded(code: Code) -> None:
         ("functions", "hello/main.py", "import wpp.errors\ndef hello(request:\n", ":2 SyntaxError: "),
         ("functions", "hello/main.py", "raise SystemExit(0)\n", ":1 SystemExit: 0"),
         ("functions", "hello/main.py", "", " has no function hello"),
+        ("functions", "hello/main.py", "\nassert False\n", ":2 AssertionError"),
         ("shared/wpp", "errors.py", "\n\n1 / 0\n", ":3 ZeroDivisionError: "),
     ],
 )
@@ -70,6 +75,58 @@ def test_what_is_wrong_is_one_line_with_the_path_of_the_source(
     assert problem is not None
     assert f"{path}{expected}" in problem
     assert "\n" not in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("import os\nos._exit(0)\n", "ends the process"), ("import time\ntime.sleep(60)\n", "more than 1 seconds")],
+)
+def test_code_that_never_ends_loading_or_ends_all_is_a_problem(
+    code: Code, text: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "_TRIAL_SECONDS", 1.0)
+    (code.sources["functions"] / "hello/main.py").write_text(text)
+    assert expected in str(code.problem(code.copied()))
+
+
+def test_a_trial_under_way_can_be_ended(code: Code) -> None:
+    (code.sources["functions"] / "hello/main.py").write_text("import time\ntime.sleep(60)\n")
+    copy = code.copied()
+    with ThreadPoolExecutor(1) as threads:
+        trying = threads.submit(code.problem, copy)
+        time.sleep(1)
+        assert not trying.done()
+        code.interrupt()
+        assert trying.result(5) is not None
+
+
+def test_what_is_no_function_is_not_tried(code: Code) -> None:
+    for name in ("my-function", "_shared", "hello copy", "Big"):
+        (code.sources["functions"] / name).mkdir()
+        (code.sources["functions"] / name / "main.py").write_text("1 / 0\n")
+    os.mkfifo(code.sources["functions"] / "hello/pipe")
+    problem = code.problem(code.copied())
+    assert problem is not None
+    assert "/Big/main.py:1 ZeroDivisionError" in problem
+    shutil.rmtree(code.sources["functions"] / "Big")
+    assert code.problem(code.copied()) is None
+
+
+def test_a_change_is_told_until_it_could_be_used(tmp_path: Path) -> None:
+    told: list[list[Path]] = []
+    watcher = Watcher([tmp_path, tmp_path / "missing"])
+    (tmp_path / "a.py").write_text("")
+
+    def changed(paths: list[Path]) -> bool:
+        told.append(paths)
+        return len(told) > 1
+
+    watcher.start(changed, lambda: None)
+    wait_for(lambda: len(told) == 2)
+    time.sleep(1)
+    watcher.stop()
+    watcher.wait()
+    assert told == [[tmp_path / "a.py"]] * 2
 
 
 def test_only_the_newest_copies_are_kept(code: Code) -> None:

@@ -109,6 +109,13 @@ def test_run_says_what_is_where_picks_up_changes_and_ends_with_ctrl_c(terminal: 
     requests.post(url.replace("hello", "wpp-create"), timeout=10)
     terminal.read_until(r"wpp-create +\S*401\S* .*missing_authorization\r\n")
 
+    (folder / "boom").mkdir()
+    (folder / "boom/main.py").write_text("def boom(request):\n    return 1 / 0\n")
+    terminal.read_until("reloaded: .*boom/main.py")
+    while requests.post(url.replace("hello", "boom"), timeout=10).status_code != 500:
+        assert time.monotonic() < give_up, terminal.shown
+    terminal.read_until(rf"boom .*ZeroDivisionError at {re.escape(str(folder))}/boom/main.py:2")
+
     # Ended by a hand from outside, while the code as it is now cannot be loaded: what served before goes on serving.
     main.write_text("def hello(request:\n")
     (server,) = [pid for pid in processes_with(str(folder)) if is_server(pid)]
@@ -122,6 +129,47 @@ def test_run_says_what_is_where_picks_up_changes_and_ends_with_ctrl_c(terminal: 
     assert terminal.process.wait(15) == 0
     assert processes_with(str(folder)) == []
     assert "Traceback" not in terminal.shown
+
+
+def test_code_that_is_broken_at_the_start_is_one_line_and_a_hanging_trial_ends_with_the_rest(
+    terminal: Terminal, folder: Path
+) -> None:
+    (folder / "hello/main.py").write_text("def hello(request:\n")
+    with_it = Terminal([*STACK, "run", "--port", "0"], CLEAN | {"FUNCTIONS_DIR": str(folder)})
+    with_it.read_until(rf"error:\S* {re.escape(str(folder))}/hello/main.py:1 SyntaxError.*not served")
+    with_it.read_until("Ctrl-C ends it all")
+    with_it.close()
+
+    terminal.read_until("Ctrl-C ends it all")
+    (folder / "hello/main.py").write_text("import time\ntime.sleep(60)\n")
+    time.sleep(1)
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.process.wait(5) == 128 + signal.SIGTERM
+
+
+def test_run_ends_with_its_terminal_and_says_which_settings_it_lacks() -> None:
+    opened = Terminal([*STACK, "run", "--port", "0"], CLEAN)
+    opened.read_until("Ctrl-C ends it all")
+    os.close(opened._own)
+    assert opened.process.wait(5) == 128 + signal.SIGHUP
+
+    env = CLEAN | {"SUPABASE_URL": "https://a.example"}
+    command = [*STACK, "run", "--port", "0"]
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "SUPABASE_SERVICE_ROLE_KEY is missing; WPP_SECRET is missing" in ran.stderr
+
+
+def test_a_control_for_what_is_not_there_is_a_clear_answer() -> None:
+    script = (
+        "import os, requests\n"
+        "url = os.environ['WPP_BASE_URL'] + '/_emulator/scan'\n"
+        "print([requests.post(url, json=body).json() for body in ({'session': 'client_x'}, {})])\n"
+    )
+    command = [*STACK, "exec", "--", sys.executable, "-c", script]
+    ran = subprocess.run(command, cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=30, check=True)
+    assert ran.stdout == "[{'error': 'there is no client_x'}, {'error': 'there is no session'}]\n"
+    assert ran.stderr == ""
 
 
 def test_the_demo_ends_connected_and_has_no_colours_where_nobody_sees_them() -> None:

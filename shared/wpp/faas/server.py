@@ -34,7 +34,7 @@ _LOG = logging.getLogger("wpp")
 def create_app(folder: Path) -> flask.Flask:
     """The WSGI application that serves the functions found in `folder` as it is now."""
     logs.set_up()
-    targets = {path.parent.name: _load(path) for path in sorted(folder.glob("*/main.py")) if _is_function(path)}
+    targets = {path.parent.name: _load(path) for path in sorted(folder.glob("*/main.py")) if is_function(path)}
     _LOG.info("serving functions", extra={"wpp": {"functions": sorted(targets), "version": VERSION}})
     app = flask.Flask("wpp", static_folder=None)
 
@@ -68,7 +68,8 @@ def create_app(folder: Path) -> flask.Flask:
     return app
 
 
-def _is_function(path: Path) -> bool:
+def is_function(path: Path) -> bool:
+    """Whether the `main.py` at `path` is served: its folder has a name that Python allows, and no underscore before it."""
     return path.parent.name.isidentifier() and not path.parent.name.startswith("_")
 
 
@@ -95,7 +96,8 @@ def _load(path: Path) -> Target | None:
 
 
 def _unforeseen(error: Exception) -> flask.Response:
-    _LOG.error("an unforeseen error", exc_info=error)
+    fields = {"function": (flask.request.view_args or {}).get("name")}
+    _LOG.error("an unforeseen error", exc_info=error, extra={"wpp": fields})
     return _error(500, "internal_error", "Internal error")
 
 
