@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -96,7 +97,7 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
         started = server_process(env, port, show=output or show, configuration=code.server_configuration)
         server = stack.enter_context(started)
         try:
-            server.wait_until_ready()
+            _wait_until_it_serves(server)
         except RuntimeError as error:
             raise CannotStartError(code.problem(first) or str(error)) from error
         if show:
@@ -108,6 +109,20 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
                 complain(f"{wrong} (it is not served until it is mended)")
             _watch(watcher, code, server)
         yield server
+
+
+def _wait_until_it_serves(server: FunctionProcess) -> None:
+    """Not only listens: gunicorn does that before it has loaded anything. Raises RuntimeError."""
+    server.wait_until_ready()
+    while True:
+        try:
+            requests.get(f"{server.url}/healthz", timeout=10)
+        except requests.ConnectionError:
+            if server.ended:
+                raise RuntimeError("the functions' server ended while it started") from None
+            time.sleep(0.05)
+        else:
+            return
 
 
 def own_environment() -> dict[str, str]:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import mimetypes
+import secrets
 import shutil
 import subprocess
 import tarfile
@@ -57,6 +58,7 @@ class Page:
         self._stack = stack
         self._faults: set[str] = set()
         self._clock = 0.0
+        self._stored = secrets.token_hex(8)
         self._fetching = threading.Lock()
 
     def answer(self, request: Request) -> Response:
@@ -96,6 +98,7 @@ class Page:
             "password": DEMO_PASSWORD,
             "faults": {name: name in self._faults for name in FAULTS},
             "clock": self._clock,
+            "stored": self._stored,
         }
 
     def _switch(self, name: str, *, on: bool) -> None:
@@ -121,7 +124,7 @@ class Page:
                 )
 
     def _reset(self) -> None:
-        self._faults, self._clock = set(), 0.0
+        self._faults, self._clock, self._stored = set(), 0.0, secrets.token_hex(8)
         self._stack.reset()
         self._stack.platform.forget()
         self._stack.supabase.execute("delete from messenger_integrations")

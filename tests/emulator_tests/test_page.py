@@ -178,7 +178,7 @@ def test_the_inspector_shows_upstream_calls_replays_and_copies_a_call_that_works
 def test_who_is_signed_out_is_told_so(opened: Any) -> None:
     page = signed_in(opened())
     page.get_by_role("button", name="25 h: you are signed out").click()
-    expect(page.locator("#clock")).to_have_text("ahead by 25 h")
+    expect(page.locator("#clock")).to_have_text("ahead by 25 hr")
     page.get_by_role("button", name="Connect WhatsApp").click()
     expect(page.locator("#trouble")).to_have_text("You are signed out. Sign in again.")
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
@@ -197,6 +197,11 @@ def test_it_speaks_russian_to_a_russian_browser_and_needs_no_mouse(opened: Any) 
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Отключить")).to_be_focused()
     assert page.locator("html").get_attribute("lang") == "ru"
+    page.get_by_role("button", name="20 с: новый QR").click()
+    expect(page.locator("#clock")).to_have_text("впереди на 20 с")
+    expect(page.locator("details").last).to_contain_text(re.compile(r"мс · \d+ вызов.*ожидани"))
+    counted = page.evaluate("import('/_page/texts.js').then((t) => [1, 3, 11, 22].map((n) => t.counted(n, 'calls')))")
+    assert counted == ["1 вызов", "3 вызова", "11 вызовов", "22 вызова"]
     # Nothing is left in the other language.
     assert not re.search(
         r"\b(Connect|Sign|Scan|Calls|Reset)\b", page.locator("body").inner_text().replace("Linked", "")
@@ -236,6 +241,24 @@ def test_a_phone_that_is_unlinked_is_noticed(opened: Any, local: Local) -> None:
     local.stack.platform.disconnect(row["settings"]["wppAccountNumber"])
     page.clock.run_for(10_000)
     expect(page.locator("article").get_by_role("status")).not_to_contain_text("Connected")
+
+
+def test_a_look_that_fails_is_no_disconnection(opened: Any, local: Local) -> None:
+    page = opened()
+    page.clock.install()
+    signed_in(page)
+    card = page.locator("article")
+    page.get_by_role("button", name="Connect WhatsApp").click()
+    page.get_by_role("button", name="Play the scan").click()
+    expect(card.get_by_role("status")).to_contain_text("Connected")
+    page.get_by_label("The platform drops every connection").check()
+    page.clock.run_for(10_000)
+    expect(card.get_by_role("alert")).to_contain_text("The WhatsApp platform cannot be reached")
+    expect(card.get_by_role("status")).to_contain_text("Connected")
+    page.get_by_label("The platform drops every connection").uncheck()
+    page.clock.run_for(10_000)
+    expect(card.get_by_role("alert")).to_be_hidden()
+    expect(card.get_by_role("status")).to_contain_text("Connected")
 
 
 def test_calls_at_the_same_time_are_shown_with_their_own_upstream_calls(opened: Any, local: Local) -> None:

@@ -1,27 +1,32 @@
+import { post } from "/_page/controls.js";
 import { Inspector } from "/_page/inspector.js";
 import { ConnectedNumber } from "/_page/number.js";
-import { text, translate } from "/_page/texts.js";
+import { measured, text, translate } from "/_page/texts.js";
 
 const $ = (id) => document.getElementById(id);
 let config;
 let supabase;
 let numbers = [];
 // The idempotency keys of further numbers: after a reload of the page they are the same numbers.
-const keys = JSON.parse(sessionStorage.keys ?? "[]");
+let keys = [];
 
 translate();
 await start();
 
 async function start() {
   config = await (await fetch("/_page/config")).json();
-  if (!(await loadLibrary())) return;
+  const signInButton = $("sign-in").querySelector("button");
+  signInButton.textContent = text("loading");
+  const loaded = await loadLibrary();
+  signInButton.textContent = text("signIn");
+  if (!loaded) return;
   // As the product's web client has it: sign in, then functions.invoke.
   supabase = window.supabase.createClient(location.origin, config.anonKey, { auth: { persistSession: false, autoRefreshToken: false } });
   const form = $("sign-in");
   form.email.value = config.email;
   form.password.value = config.password;
   form.addEventListener("submit", signIn);
-  form.querySelector("button").disabled = false;
+  signInButton.disabled = false;
   $("sign-out").addEventListener("click", signOut);
   $("add").addEventListener("click", addFurtherNumber);
   $("reset").addEventListener("click", reset);
@@ -65,6 +70,7 @@ async function signIn(event) {
   form.hidden = true;
   $("signed-in").hidden = false;
   addNumber(null);
+  keys = JSON.parse(sessionStorage[keysOf(form.email.value)] ?? "[]");
   keys.forEach(addNumber);
   $("numbers").querySelector("button").focus();
 }
@@ -75,6 +81,7 @@ function signOut(why = "") {
   $("numbers").replaceChildren();
   $("signed-in").hidden = $("add").hidden = true;
   $("sign-in").hidden = false;
+  $("sign-in").email.focus();
   complain(typeof why === "string" ? why : "");
   supabase.auth.signOut({ scope: "local" });
 }
@@ -90,9 +97,12 @@ function addNumber(key) {
   return number;
 }
 
+// They are one user's, in what the stack has stored since it was started or reset.
+const keysOf = (email) => `${config.stored} ${email}`;
+
 function addFurtherNumber() {
   keys.push(crypto.randomUUID());
-  sessionStorage.keys = JSON.stringify(keys);
+  sessionStorage[keysOf($("user").textContent)] = JSON.stringify(keys);
   addNumber(keys.at(-1)).connect();
 }
 
@@ -114,24 +124,15 @@ async function putForward(seconds) {
 
 function showClock() {
   const hours = Math.floor(config.clock / 3600), minutes = Math.floor((config.clock % 3600) / 60), seconds = config.clock % 60;
-  const parts = [hours && `${hours} h`, minutes && `${minutes} min`, seconds && `${seconds} s`].filter(Boolean);
+  const parts = Object.entries({ hour: hours, minute: minutes, second: seconds }).filter(([, number]) => number).map(([unit, number]) => measured(number, unit));
   $("clock").textContent = parts.length ? `${text("ahead")} ${parts.join(" ")}` : "";
 }
 
 async function reset() {
-  if (!(await post("reset", {}))) return;
-  delete sessionStorage.keys;
-  location.reload();
+  if (await post("reset", {})) location.reload();
 }
 
 function complain(message) {
   $("trouble").textContent = message;
   $("trouble").hidden = !message;
-}
-
-// Whether it was done.
-async function post(name, body) {
-  const answer = await fetch(`/_page/${name}`, { method: "POST", body: JSON.stringify(body) }).catch(() => null);
-  if (!answer) complain(text("ended"));
-  return Boolean(answer?.ok);
 }

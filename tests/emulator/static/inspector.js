@@ -1,5 +1,5 @@
 // The log of calls: each with its upstream calls as a waterfall, its answer, replay, and as a curl line.
-import { text } from "/_page/texts.js";
+import { counted, measured, text } from "/_page/texts.js";
 
 const EVERY = 700; // milliseconds
 const KEPT = 100; // calls
@@ -43,14 +43,14 @@ export class Inspector {
       <summary><time></time> <b class="name"></b> <span class="code ${good ? "good" : "bad"}"></span> <span class="took"></span></summary>
       <div class="waterfall" role="table"></div>
       <p class="row"><button class="replay"></button><button class="curl"></button></p>
-      <h4 class="sent-title"></h4><pre class="sent"></pre>
-      <h4 class="answer-title"></h4><pre class="answer" tabindex="0"></pre>`;
+      <h3 class="sent-title"></h3><pre class="sent"></pre>
+      <h3 class="answer-title"></h3><pre class="answer" tabindex="0"></pre>`;
     const find = (selector) => item.querySelector(selector);
     find("time").textContent = new Date(call.at * 1000).toLocaleTimeString();
     find(".name").textContent = call.function;
     find(".code").textContent = call.status || "—";
-    const counts = call.calls === null ? "" : ` · ${call.calls} ${text("calls")}, ${call.waits} ${text("waits")}`;
-    find(".took").textContent = `${Math.round(call.ms)} ms${counts}`;
+    const counts = call.calls === null ? "" : ` · ${counted(call.calls, "calls")}, ${counted(call.waits, "waits")}`;
+    find(".took").textContent = `${milliseconds(call.ms)}${counts}`;
     find(".waterfall").append(...call.upstream.map((upstream) => bar(upstream, call.ms)));
     find(".replay").textContent = text("replay");
     find(".curl").textContent = text("curl");
@@ -68,7 +68,8 @@ export class Inspector {
   }
 
   async replay(call) {
-    await fetch(`/functions/v1/${call.function}`, { method: "POST", headers: await this.headers(call), body: call.body });
+    const sent = { method: "POST", headers: await this.headers(call), body: call.body };
+    await fetch(`/functions/v1/${call.function}`, sent).catch(() => null); // refresh() says that the stack is gone
     await this.refresh();
   }
 
@@ -92,9 +93,11 @@ function bar(upstream, total) {
   track.firstChild.style.left = percent(upstream.start);
   track.firstChild.style.width = percent(Math.max(upstream.ms, total / 200));
   track.firstChild.className = upstream.status >= 200 && upstream.status < 300 ? "good" : "bad";
-  took.textContent = `${upstream.status || "—"} · ${Math.round(upstream.ms)} ms`;
+  took.textContent = `${upstream.status || "—"} · ${milliseconds(upstream.ms)}`;
   return row;
 }
+
+const milliseconds = (number) => measured(Math.round(number), "millisecond");
 
 function quoted(value) {
   return `'${value.replaceAll("'", "'\\''")}'`;

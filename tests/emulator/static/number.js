@@ -1,4 +1,5 @@
 // One WhatsApp number of the organization: connect, the QR as long as it changes, connected.
+import { post } from "/_page/controls.js";
 import { text } from "/_page/texts.js";
 
 const POLL = 2000; // milliseconds between two looks while a QR is shown, and a state may change
@@ -27,7 +28,6 @@ export class ConnectedNumber {
     this.find(".connect").addEventListener("click", () => this.connect());
     this.find(".play").addEventListener("click", () => this.control("scan"));
     this.find(".disconnect").addEventListener("click", () => this.disconnect());
-    this.say("disconnected");
   }
 
   find(selector) {
@@ -80,7 +80,11 @@ export class ConnectedNumber {
     this.draw(answer.qrcode ?? null);
     this.keepFocus(connected ? ".disconnect" : ".play");
     if (connected) this.events.connected();
-    this.timer = setTimeout(() => this.look(), connected ? WATCH : POLL);
+    this.again(connected ? WATCH : POLL);
+  }
+
+  again(milliseconds) {
+    this.timer = setTimeout(() => this.look(), milliseconds);
   }
 
   // Whoever works with the keyboard stays in this card when the button that they pressed goes away.
@@ -92,12 +96,14 @@ export class ConnectedNumber {
 
   fail(answer) {
     if (answer.status === 401) return this.events.signedOut();
-    this.say("disconnected");
-    this.draw(null);
     const shown = this.find(".error");
     const known = text(answer.code);
     shown.textContent = `${known === answer.code ? text("other") : known} (${answer.error})`;
     shown.hidden = false;
+    // Known to be connected a moment ago: it is the look that failed.
+    if (this.element.classList.contains("connected")) return this.again(WATCH);
+    this.say("disconnected");
+    this.draw(null);
     const button = this.find(".connect");
     button.textContent = text("again");
     button.hidden = false;
@@ -121,20 +127,22 @@ export class ConnectedNumber {
     this.find("figure").hidden = source === null;
   }
 
+  // Written only where it changes, as a screen reader reads it out each time.
   say(key, more = "") {
-    this.find(".status").textContent = `${text(key)}${more && ` · ${more}`}`;
+    const said = `${text(key)}${more && ` · ${more}`}`, status = this.find(".status");
+    if (status.textContent !== said) status.textContent = said;
     this.element.dataset.state = key;
   }
 
   async control(name) {
     this.focused = true;
-    await fetch(`/_page/${name}`, { method: "POST", body: JSON.stringify({ session: this.session }) });
+    if (!(await post(name, { session: this.session }))) return;
     this.end();
     await this.look();
   }
 
   async disconnect() {
-    await fetch("/_page/disconnect", { method: "POST", body: JSON.stringify({ session: this.session }) });
+    if (!(await post("disconnect", { session: this.session }))) return;
     this.end();
     this.element.classList.remove("connected");
     this.say("disconnected");
@@ -147,6 +155,6 @@ export class ConnectedNumber {
 
 // The address of a picture of the pairing text, null where it cannot be drawn.
 async function drawn(text) {
-  const answer = await fetch("/_page/qr", { method: "POST", body: JSON.stringify({ text }) }).catch(() => null);
-  return answer?.ok ? URL.createObjectURL(await answer.blob()) : null;
+  const answer = await post("qr", { text });
+  return answer && URL.createObjectURL(await answer.blob());
 }

@@ -16,7 +16,8 @@ const texts = {
     clock: "Put the clock forward", clockQr: "20 s: next QR", clockLease: "1 min: a lease ends", clockToken: "15 min: platform token ends",
     clockUser: "25 h: you are signed out", ahead: "ahead by", reset: "Reset everything",
     log: "Calls", logHint: "Each call of a function with the calls it made; open one for its answer.", none: "No calls yet.",
-    replay: "Replay", curl: "Copy as curl", copied: "Copied", answer: "Answer", sent: "Sent", waits: "waits", calls: "calls",
+    replay: "Replay", curl: "Copy as curl", copied: "Copied", answer: "Answer", sent: "Sent", waits: { one: "wait", other: "waits" }, calls: { one: "call", other: "calls" },
+    loading: "Loading supabase-js…",
     docs: "The API, to try calls", library: "supabase-js could not be loaded",
     signedOut: "You are signed out. Sign in again.",
     platform_refused: "WhatsApp cannot be connected at the moment: the platform refuses us. Our fault, not yours.",
@@ -33,7 +34,7 @@ const texts = {
     product: "Продукт", email: "Эл. почта", password: "Пароль", signIn: "Войти", signOut: "Выйти", signedInAs: "Вы вошли как",
     primary: "Номер WhatsApp", further: "Ещё один номер", connect: "Подключить WhatsApp", addNumber: "Добавить номер",
     working: "Подключаем…", waiting: "Ждём QR-код…", scan: "Отсканируйте в WhatsApp на телефоне: Настройки, Связанные устройства.",
-    play: "Сыграть сканирование", connected: "Подключено", disconnect: "Отключить", disconnected: "Не подключено", again: "Повторить",
+    play: "Сыграть сканирование", connected: "Подключено", disconnect: "Отключить", disconnected: "Не подключено", again: "Попробовать ещё раз",
     session: "сессия", qrAlt: "QR-код для привязки телефона",
     faults: "Что сломано", faultsHint: "Включите поломку, подключите номер и посмотрите, что сделают функции.",
     platform_slow: "Платформа отвечает на 2 секунды дольше", platform_drops: "Платформа рвёт каждое соединение",
@@ -43,7 +44,8 @@ const texts = {
     clock: "Перевести часы вперёд", clockQr: "20 с: новый QR", clockLease: "1 мин: кончается аренда", clockToken: "15 мин: токен платформы",
     clockUser: "25 ч: ваш вход", ahead: "впереди на", reset: "Сбросить всё",
     log: "Вызовы", logHint: "Каждый вызов функции и сделанные ею вызовы; откройте, чтобы увидеть ответ.", none: "Вызовов ещё нет.",
-    replay: "Повторить", curl: "Скопировать как curl", copied: "Скопировано", answer: "Ответ", sent: "Отправлено", waits: "ожиданий", calls: "вызовов",
+    replay: "Повторить", curl: "Скопировать как curl", copied: "Скопировано", answer: "Ответ", sent: "Отправлено", waits: { one: "ожидание", few: "ожидания", other: "ожиданий" },
+    calls: { one: "вызов", few: "вызова", other: "вызовов" }, loading: "Загружаем supabase-js…",
     docs: "Описание API с пробными вызовами", library: "Не удалось загрузить supabase-js",
     signedOut: "Вход закончился. Войдите снова.",
     platform_refused: "Сейчас подключить WhatsApp нельзя: платформа нам отказывает. Это наша ошибка, не ваша.",
@@ -57,6 +59,13 @@ const texts = {
 };
 
 const language = navigator.languages.map((name) => name.slice(0, 2)).find((name) => name in texts) ?? "en";
+
+export const counted = (number, key) => {
+  const forms = texts[language][key];
+  return `${number} ${forms[new Intl.PluralRules(language).select(number)] ?? forms.other}`;
+};
+
+export const measured = (number, unit) => new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "short" }).format(number);
 
 export const text = (key) => texts[language][key] ?? key;
 
