@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -259,29 +258,6 @@ def test_a_look_that_fails_is_no_disconnection(opened: Any, local: Local) -> Non
     page.clock.run_for(10_000)
     expect(card.get_by_role("alert")).to_be_hidden()
     expect(card.get_by_role("status")).to_contain_text("Connected")
-
-
-def test_calls_at_the_same_time_are_shown_with_their_own_upstream_calls(opened: Any, local: Local) -> None:
-    bearer = {"Authorization": f"Bearer {local.token}"}
-    with ThreadPoolExecutor(4) as threads:
-        for _ in range(4):
-            threads.submit(requests.post, f"{local.functions_url}/wpp-provision", headers=bearer, timeout=20)
-    shown = requests.get(f"{local.url}/_page/calls", timeout=5).json()
-    assert len(shown) == 4
-    assert [len(call["upstream"]) for call in shown] == [call["calls"] for call in shown]
-    assert sum(upstream["call"] == "create" for call in shown for upstream in call["upstream"]) == 1
-
-
-def test_a_page_of_another_site_can_use_no_control(local: Local) -> None:
-    platform = local.stack.platform_server.url
-    for address in (f"{local.url}/_page/reset", f"{platform}/_emulator/clear"):
-        for headers in (
-            {"Origin": "https://evil.example"},
-            {"Origin": "http://evil.example:1", "Host": "evil.example:1"},
-        ):
-            assert requests.post(address, headers=headers, timeout=5).status_code == 403
-        own = {"Origin": "/".join(address.split("/")[:3])}
-        assert requests.post(address, json={}, headers=own, timeout=5).status_code == 200
 
 
 def test_without_supabase_js_the_page_says_what_is_missing(local: Local, browser: Browser) -> None:
