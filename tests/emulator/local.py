@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 _OURS = ("SUPABASE_", "WPP_", "CORS_", "LOG_LEVEL", "AWS_", "FUNCTIONS_DIR")
+_START_SECONDS = 60.0
 _TOKEN_LIFETIME = 24 * 3600.0  # seconds: what is printed should outlast a working day
 
 
@@ -102,7 +103,7 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
             raise CannotStartError(code.problem(first) or str(error)) from error
         if show:
             stack.callback(watcher.wait)
-            stack.callback(code.interrupt)
+            stack.callback(code.end)
             stack.callback(watcher.stop)
             wrong = code.problem(first)
             if wrong:
@@ -114,15 +115,15 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
 def _wait_until_it_serves(server: FunctionProcess) -> None:
     """Not only listens: gunicorn does that before it has loaded anything. Raises RuntimeError."""
     server.wait_until_ready()
-    while True:
+    give_up = time.monotonic() + _START_SECONDS
+    while not server.ended and time.monotonic() < give_up:
         try:
-            requests.get(f"{server.url}/healthz", timeout=10)
-        except requests.ConnectionError:
-            if server.ended:
-                raise RuntimeError("the functions' server ended while it started") from None
+            requests.get(f"{server.url}/healthz", timeout=5)
+        except requests.RequestException:
             time.sleep(0.05)
         else:
             return
+    raise RuntimeError("the functions' server does not serve what it should load")
 
 
 def own_environment() -> dict[str, str]:
@@ -147,6 +148,7 @@ def require_free(port: int) -> None:
 
 def _watch(watcher: Watcher, code: Code, server: FunctionProcess) -> None:
     told: list[str] = []
+    patience: list[float] = []  # until when a server that ended is left alone, one for each time since the last reload
 
     def tell(wrong: str) -> None:
         if not watcher.stopped and told != [wrong]:  # once, however often it is tried
@@ -162,16 +164,20 @@ def _watch(watcher: Watcher, code: Code, server: FunctionProcess) -> None:
         told.clear()
         wrong = code.problem(copy)
         if wrong:
+            code.discard(copy)
             tell(wrong)
         else:
             code.serve(copy)
             server.reload()
+            patience.clear()
             shown = ", ".join(str(path).replace(f"{ROOT}/", "") for path in paths[:3])
             say(styled(f"reloaded: {shown}", "cyan"))
         return True
 
     def look_after() -> None:
-        if server.ended and not watcher.stopped:
+        # A server that ends again and again is started less and less often.
+        if server.ended and not watcher.stopped and time.monotonic() >= sum(patience[-1:]):
+            patience.append(time.monotonic() + min(2.0 ** len(patience), 60))
             server.start_again()
             say(styled("the functions' server had ended; started again", "cyan"))
 

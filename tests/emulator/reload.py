@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from collections import deque
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _EVERY = 0.3  # seconds between two looks; the files are few
-_KEPT = 5  # copies: workers of earlier ones may still be answering, and loading what they had no need of before
+_KEPT = 5  # copies that served: workers may still be answering from them, and loading what they had no need of before
 _TRIAL_SECONDS = 15.0
 _NAMES = shutil.ignore_patterns("__pycache__", ".*", "node_modules")
 
@@ -37,7 +39,9 @@ class Code:
         self._folder = Path(self._temporary.name)
         self._serving = self._folder / "serving"
         self._copies = re.compile(rf"{re.escape(str(self._folder))}/\w+/({'|'.join(self.sources)})")
+        self._served: deque[Path] = deque()
         self._trial: subprocess.Popen[str] | None = None
+        self._ended = False
         self.server_configuration = Path(shutil.copy(GUNICORN, self._folder))
 
     def environment(self) -> dict[str, str]:
@@ -45,18 +49,26 @@ class Code:
         return {"FUNCTIONS_DIR": f"{self._serving}/functions", "PYTHONPATH": f"{self._serving}/shared"}
 
     def copied(self) -> Path:
-        """A copy of the code as it is now."""
-        number = next(self._numbers)
-        copy = self._folder / str(number)
-        for name, source in self.sources.items():
-            shutil.copytree(source, copy / name, ignore=_no_code, ignore_dangling_symlinks=True)
-        shutil.rmtree(self._folder / str(number - _KEPT), ignore_errors=True)
+        """A copy of the code as it is now. Raises OSError, and leaves nothing, where not all of it can be read."""
+        copy = self._folder / str(next(self._numbers))
+        try:
+            for name, source in self.sources.items():
+                shutil.copytree(source, copy / name, ignore=_no_code, ignore_dangling_symlinks=True)
+        except OSError:
+            self.discard(copy)
+            raise
         return copy
+
+    def discard(self, copy: Path) -> None:
+        """Removes a copy that serves no more, or never did."""
+        shutil.rmtree(copy, ignore_errors=True)
 
     def problem(self, copy: Path) -> str | None:
         """Why a copy cannot be loaded, in one line with file and line number; None where it can."""
         command = [sys.executable, "-m", "tests.emulator.trial", str(copy / "functions")]
         env = os.environ | {"PYTHONPATH": str(copy / "shared"), "PYTHONDONTWRITEBYTECODE": "1"}
+        if self._ended:
+            return "the stack is ending"
         # In a session of its own: a Ctrl-C is no problem of the code.
         self._trial = subprocess.Popen(
             command,
@@ -70,7 +82,7 @@ class Code:
         try:
             output, errors = self._trial.communicate(timeout=_TRIAL_SECONDS)
         except subprocess.TimeoutExpired:
-            self.interrupt()
+            self._end_trial()
             self._trial.communicate()
             return f"loading it takes more than {_TRIAL_SECONDS:.0f} seconds"
         lines = (output or errors).strip().splitlines() or ["it ends the process that loads it"]
@@ -78,16 +90,24 @@ class Code:
             return None
         return self.by_source(lines[-1])
 
-    def interrupt(self) -> None:
-        """Ends a trial that is under way."""
+    def end(self) -> None:
+        """No trial goes on or begins from here on."""
+        self._ended = True
+        self._end_trial()
+
+    def _end_trial(self) -> None:
         if self._trial is not None:
-            self._trial.kill()
+            with suppress(ProcessLookupError):  # with what the code itself may have started
+                os.killpg(self._trial.pid, signal.SIGKILL)
 
     def serve(self, copy: Path) -> None:
         """The next server or worker loads this one."""
         new = self._folder / "new"
         new.symlink_to(copy)
         new.replace(self._serving)
+        self._served.append(copy)
+        if len(self._served) > _KEPT:
+            self.discard(self._served.popleft())
 
     def by_source(self, text: str) -> str:
         """`text` with the paths that a person knows."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from tests.processes import ROOT, free_port, server_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 HELLO = "def hello(request):\n    return {'said': 'one'}\n"
 
@@ -79,14 +79,19 @@ def test_what_is_wrong_is_one_line_with_the_path_of_the_source(
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("import os\nos._exit(0)\n", "ends the process"), ("import time\ntime.sleep(60)\n", "more than 1 seconds")],
+    [
+        ("import os\nos._exit(0)\n", "ends the process"),
+        ("import subprocess\nsubprocess.run(['sleep', '60'])\n", "more than 1 seconds"),
+    ],
 )
 def test_code_that_never_ends_loading_or_ends_all_is_a_problem(
     code: Code, text: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reload, "_TRIAL_SECONDS", 1.0)
     (code.sources["functions"] / "hello/main.py").write_text(text)
+    began = time.monotonic()
     assert expected in str(code.problem(code.copied()))
+    assert time.monotonic() - began < 10
 
 
 def test_a_trial_under_way_can_be_ended(code: Code) -> None:
@@ -96,8 +101,9 @@ def test_a_trial_under_way_can_be_ended(code: Code) -> None:
         trying = threads.submit(code.problem, copy)
         time.sleep(1)
         assert not trying.done()
-        code.interrupt()
+        code.end()
         assert trying.result(5) is not None
+        assert code.problem(copy) == "the stack is ending"
 
 
 def test_what_is_no_function_is_not_tried(code: Code) -> None:
@@ -129,6 +135,25 @@ def test_a_change_is_told_until_it_could_be_used(tmp_path: Path) -> None:
     assert told == [[tmp_path / "a.py"]] * 2
 
 
-def test_only_the_newest_copies_are_kept(code: Code) -> None:
-    copies = [code.copied() for _ in range(8)]
-    assert [copy.exists() for copy in copies] == [False] * 3 + [True] * 5
+def test_copies_that_serve_or_did_lately_are_kept_and_no_others(code: Code) -> None:
+    served = [code.copied() for _ in range(7)]
+    for copy in served:
+        code.serve(copy)
+    assert [copy.exists() for copy in served] == [False] * 2 + [True] * 5
+    for _ in range(9):
+        broken = code.copied()
+        code.discard(broken)
+    assert (Path(code.environment()["FUNCTIONS_DIR"]) / "hello/main.py").exists()
+    (code.sources["functions"] / "hello/main.py").unlink()
+    shutil.rmtree(code.sources["shared/wpp"])
+    before = sorted(served[0].parent.iterdir())
+    with pytest.raises(OSError, match="wpp"):
+        code.copied()
+    assert sorted(served[0].parent.iterdir()) == before
+
+
+def test_what_code_does_at_its_end_or_beside_is_no_problem(code: Code) -> None:
+    main = code.sources["functions"] / "hello/main.py"
+    main.write_text(HELLO + "import atexit, threading, time\natexit.register(print, 'bye')\n"
+                    "threading.Thread(target=time.sleep, args=[30]).start()\n")  # fmt: skip
+    assert code.problem(code.copied()) is None

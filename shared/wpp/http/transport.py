@@ -75,7 +75,8 @@ class Transport:
         running = None
         if meanwhile is not None and connection.is_closed:
             # It is likely to need a new connection too: on two threads, both are made at the same time.
-            running, meanwhile = self.threads.submit(meanwhile), None
+            with suppress(RuntimeError):  # no thread to be had
+                running, meanwhile = self.threads.submit(meanwhile), None
         whole = False
         try:
             _send(connection, method, path, headers, body, give_up)
@@ -133,7 +134,8 @@ def _in_background(call: Callable[..., None], *arguments: object) -> None:
 def _connect(pool: HTTPConnectionPool, connection: PooledConnection) -> None:
     try:
         connection.timeout = _CONNECT_PATIENCE
-        connection.connect()
+        if connection.is_closed:  # no exchange has made it meanwhile
+            connection.connect()
     except _FAILURES:
         connection.close()  # one without its handshake would speak in clear
     finally:

@@ -46,7 +46,7 @@ function loadLibrary() {
     script.src = "/_page/supabase.js";
     script.onload = () => resolve(true);
     script.onerror = async () => {
-      const why = await (await fetch("/_page/supabase.js")).text();
+      const why = await fetch("/_page/supabase.js").then((answer) => answer.text()).catch(() => text("ended"));
       complain(`${text("library")}: ${why}`);
       resolve(false);
     };
@@ -62,15 +62,15 @@ async function signIn(event) {
   event.preventDefault();
   const form = $("sign-in"), button = form.querySelector("button");
   button.disabled = true; // for the second click of a double one
-  const { error } = await supabase.auth.signInWithPassword({ email: form.email.value, password: form.password.value });
+  const { data, error } = await supabase.auth.signInWithPassword({ email: form.email.value, password: form.password.value });
   button.disabled = false;
   if (error) return complain(error.message);
   complain("");
-  $("user").textContent = form.email.value;
+  $("user").textContent = data.user.email;
   form.hidden = true;
   $("signed-in").hidden = false;
   addNumber(null);
-  keys = JSON.parse(sessionStorage[keysOf(form.email.value)] ?? "[]");
+  keys = JSON.parse(sessionStorage[keysOf(data.user.email)] ?? "[]");
   keys.forEach(addNumber);
   $("numbers").querySelector("button").focus();
 }

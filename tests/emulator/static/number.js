@@ -53,7 +53,7 @@ export class ConnectedNumber {
   async look() {
     const round = this.round;
     const answer = await this.invoke("wpp-create");
-    if (round === this.round) this.show(answer);
+    if (round === this.round) this.show(answer, { looking: true });
   }
 
   async invoke(name) {
@@ -66,9 +66,9 @@ export class ConnectedNumber {
     return { failed: true, status: error.context?.status, code: body?.code, error: body?.error ?? error.message };
   }
 
-  show(answer) {
+  show(answer, { looking } = {}) {
     this.find(".connect").disabled = false;
-    if (answer.failed) return this.fail(answer);
+    if (answer.failed) return this.fail(answer, looking);
     this.find(".error").hidden = true;
     this.session = answer.session;
     const connected = answer.status === "connected";
@@ -94,14 +94,14 @@ export class ConnectedNumber {
     this.find(selector).focus();
   }
 
-  fail(answer) {
+  fail(answer, looking) {
     if (answer.status === 401) return this.events.signedOut();
     const shown = this.find(".error");
     const known = text(answer.code);
     shown.textContent = `${known === answer.code ? text("other") : known} (${answer.error})`;
     shown.hidden = false;
-    // Known to be connected a moment ago: it is the look that failed.
-    if (this.element.classList.contains("connected")) return this.again(WATCH);
+    // It is the look that failed: what was known a moment ago stands, and is looked at again.
+    if (looking) return this.again(WATCH);
     this.say("disconnected");
     this.draw(null);
     const button = this.find(".connect");
