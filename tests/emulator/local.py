@@ -108,7 +108,7 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
             wrong = code.problem(first)
             if wrong:
                 complain(f"{wrong} (it is not served until it is mended)")
-            _watch(watcher, code, server)
+            watch(watcher, code, server)
         yield server
 
 
@@ -146,7 +146,8 @@ def require_free(port: int) -> None:
             ) from None
 
 
-def _watch(watcher: Watcher, code: Code, server: FunctionProcess) -> None:
+def watch(watcher: Watcher, code: Code, server: FunctionProcess) -> None:
+    """Has the server take up code that changed and can be loaded, and starts it again where it ended. Says what it does."""
     told: list[str] = []
     patience: list[float] = []  # until when a server that ended is left alone, one for each time since the last reload
 
@@ -168,15 +169,17 @@ def _watch(watcher: Watcher, code: Code, server: FunctionProcess) -> None:
             tell(wrong)
         else:
             code.serve(copy)
-            server.reload()
             patience.clear()
+            if not server.ended:  # else it is started again, on this copy
+                server.reload()
             shown = ", ".join(str(path).replace(f"{ROOT}/", "") for path in paths[:3])
             say(styled(f"reloaded: {shown}", "cyan"))
         return True
 
     def look_after() -> None:
         # A server that ends again and again is started less and less often.
-        if server.ended and not watcher.stopped and time.monotonic() >= sum(patience[-1:]):
+        left_alone = bool(patience) and time.monotonic() < patience[-1]
+        if server.ended and not watcher.stopped and not left_alone:
             patience.append(time.monotonic() + min(2.0 ** len(patience), 60))
             server.start_again()
             say(styled("the functions' server had ended; started again", "cyan"))

@@ -14,6 +14,7 @@ import requests
 
 from tests.deploy.servers import wait_for
 from tests.emulator import reload
+from tests.emulator.local import watch
 from tests.emulator.reload import Code, Watcher
 from tests.processes import ROOT, free_port, server_process
 
@@ -157,3 +158,21 @@ def test_what_code_does_at_its_end_or_beside_is_no_problem(code: Code) -> None:
     main.write_text(HELLO + "import atexit, threading, time\natexit.register(print, 'bye')\n"
                     "threading.Thread(target=time.sleep, args=[30]).start()\n")  # fmt: skip
     assert code.problem(code.copied()) is None
+
+
+def test_a_save_while_the_server_has_ended_is_served_by_the_next(code: Code) -> None:
+    hello = code.sources["functions"] / "hello/main.py"
+    code.serve(code.copied())
+    port = free_port()
+    watcher = Watcher(code.sources.values())
+    with server_process(code.environment(), port, configuration=code.server_configuration) as server:
+        server.wait_until_ready()
+        watch(watcher, code, server)
+        first = server.pid
+        server.kill()
+        wait_for(lambda: server.pid != first)
+        server.kill()  # so soon that it is left alone for a moment
+        hello.write_text(HELLO.replace("one", "two"))
+        wait_for(lambda: requests.get(f"{server.url}/hello", timeout=5).json() == {"said": "two"})
+        watcher.stop()
+        watcher.wait()
