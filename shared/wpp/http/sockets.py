@@ -154,10 +154,11 @@ class BoundedAdapter(HTTPAdapter):
     def tls_context(self) -> ssl.SSLContext:
         with self._making_context:
             if self._context is None:
-                self._context = ssl.create_default_context()
-                if not self._context.cert_store_stats()["x509_ca"]:
-                    self._context.load_verify_locations(certifi.where())
-                self._context.sslsocket_class = _TotalTLSSocket
+                context = ssl.create_default_context()
+                if not context.cert_store_stats()["x509_ca"]:
+                    context.load_verify_locations(certifi.where())
+                context.sslsocket_class = _TotalTLSSocket
+                self._context = context  # whole, or made anew by the next that needs it
             return self._context
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
