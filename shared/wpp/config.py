@@ -55,7 +55,7 @@ def settings_from(env: Mapping[str, str] = os.environ) -> Settings:
         supabase_anon_key=reader.secret("SUPABASE_ANON_KEY", required=False) or service_key or PlainSecret(""),
         wpp_secret=reader.secret("WPP_SECRET") or PlainSecret(""),
         wpp_base_url=reader.url("WPP_BASE_URL", "https://msg.academyos.ru"),
-        # Not called from here, only handed to the platform.
+        # Not called from here, only handed to the platform. What a missing SUPABASE_URL makes of it is no problem of its own.
         wpp_webhook_url=reader.url("WPP_WEBHOOK_URL", f"{supabase_url or 'https://missing'}/functions/v1/wpp-webhook"),
         qr_wait_seconds=reader.seconds("WPP_QR_WAIT_SECONDS", 20, least=0),
         deadline_seconds=reader.seconds("WPP_DEADLINE_SECONDS", 28, least=1),

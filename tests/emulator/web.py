@@ -167,6 +167,10 @@ class Server:
 
     def _handle(self, connection: socket.socket, request: Request) -> bool:
         """Whether the connection goes on."""
+        if request.is_foreign and request.path.startswith(("/_emulator/", "/_page/")):
+            refused = json_response(403, {"error": "a page of another site has no business here"})
+            connection.sendall(encoded(refused, request))
+            return True
         if request.path.startswith("/_emulator/"):
             connection.sendall(encoded(self._control(request), request))
             return True
@@ -230,8 +234,6 @@ class Server:
         _reset(connection)
 
     def _control(self, request: Request) -> Response:
-        if request.is_foreign:
-            return json_response(403, {"error": "a page of another site has no business here"})
         name = request.path.removeprefix("/_emulator/")
         body = request.json() if request.body else {}
         if name == "received" and request.method == "GET":

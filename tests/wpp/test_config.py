@@ -40,6 +40,13 @@ def test_all_that_is_missing_or_wrong_is_in_one_message_without_values() -> None
         assert value not in text
 
 
+def test_what_is_derived_from_a_missing_setting_is_no_problem_of_its_own() -> None:
+    with pytest.raises(NotConfigured) as caught:
+        settings_from({})
+    missing = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "WPP_SECRET")
+    assert str(caught.value) == "Not configured: " + "; ".join(f"{name} is missing" for name in missing)
+
+
 @pytest.mark.parametrize(
     "url",
     ["https://a.example", "http://127.0.0.1:54321", "http://localhost:8000", "http://kong:8000", "http://[::1]:1"],
