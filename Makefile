@@ -11,10 +11,10 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=]
-	@$(BIN)/python -m tests.emulator run $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m emulator run $(if $(PORT),--port $(PORT))
 
 demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play the scan, "connected"
-	@$(BIN)/python -m tests.emulator demo $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m emulator demo $(if $(PORT),--port $(PORT))
 
 bench: .venv/.dev  ## measure latency, cost, cold starts and growth, and check the budgets: [SINCE=commit]
 	@PYTHONPATH=shared $(BIN)/python -m tests.bench $(if $(SINCE),--since $(SINCE))
@@ -26,7 +26,7 @@ soak: .venv/.dev  ## 1,000 organizations, 4 processes, 5% random faults: nothing
 	@$(BIN)/python -m tests.soak
 
 check-platform: .venv/.run  ## try what the functions need on a real platform: WPP_BASE_URL=… WPP_SECRET=…
-	@$(BIN)/python -m tests.contract
+	@$(SHIP) deploy.check_platform
 
 test: check unit  ## everything CI runs: format, lint, types, import rules, all tests
 
@@ -44,7 +44,7 @@ format: .venv/.dev  ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 screenshots: .venv/.dev  ## take the pictures of the README anew (needs chromium)
-	@$(BIN)/python -m tests.emulator.screenshots
+	@$(BIN)/python -m emulator.screenshots
 
 # The locks are universal: one file for every platform and Python >= 3.11.
 lock:  ## resolve the dependencies anew

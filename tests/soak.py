@@ -16,10 +16,10 @@ from contextlib import ExitStack
 
 import requests
 
-from tests.conftest import Caller, new_caller
-from tests.emulator.faults import Fault
-from tests.emulator.stack import Stack
-from tests.processes import FunctionProcess, free_port, server_process
+from emulator.faults import Fault
+from emulator.processes import FunctionProcess, free_port, server_process
+from emulator.stack import Stack
+from tests.support.callers import Caller, new_caller
 
 ORGANIZATIONS, PROCESSES, CALLERS = 1000, 4, 48
 LIMIT = 420.0  # seconds

@@ -33,7 +33,7 @@ def _run(invocation: Invocation, call: Call) -> dict[str, Any]:
 FUNCTION = Function("wpp-create", _run)
 
 
-def wpp_create(request: flask.Request) -> tuple[bytes, int, dict[str, str]]:
+def wpp_create(request: flask.Request) -> functions_framework.Result:
     """The target for functions-framework."""
     return functions_framework.serve(FUNCTION, request)
 

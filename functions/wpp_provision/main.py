@@ -39,7 +39,7 @@ FUNCTION = Function(
 )
 
 
-def wpp_provision(request: flask.Request) -> tuple[bytes, int, dict[str, str]]:
+def wpp_provision(request: flask.Request) -> functions_framework.Result:
     """The target for functions-framework."""
     return functions_framework.serve(FUNCTION, request)
 

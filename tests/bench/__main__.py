@@ -14,11 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from emulator.processes import ROOT
+from emulator.stack import Stack
 from tests.bench import calls, starts
 from tests.bench.measured import framework, sources_of
 from tests.bench.report import Report, machine
-from tests.emulator.stack import Stack
-from tests.processes import ROOT
 
 _ROUNDS = 7
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import requests
 
+from emulator.processes import ROOT
 from tests.bench.load import load
 from tests.bench.measured import framework, memory, processor_seconds, server, trees_of
 from tests.bench.sequential import sequential
-from tests.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from emulator.stack import Stack
     from tests.bench.report import Report
-    from tests.emulator.stack import Stack
 
 CREATE = ROOT / "functions/wpp_create/main.py"
 PROVISION = ROOT / "functions/wpp_provision/main.py"

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deploy import aws_build
 from deploy.aws_build import Target
-from tests.emulator.stack import Stack
-from tests.lambda_runtime import LambdaInstance
+from emulator.stack import Stack
+from tests.support.lambda_runtime import LambdaInstance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tests.processes import ROOT
+from emulator.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.processes import ROOT, FunctionProcess, free_port
+from emulator.processes import ROOT, FunctionProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from tests.processes import ROOT
+from emulator.processes import ROOT
 
 if TYPE_CHECKING:
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
 
 _TIMEOUT = 9  # seconds
 

@@ -7,18 +7,18 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from emulator.processes import ROOT, FunctionProcess, free_port
 from tests.bench import lambda_start
 from tests.bench.calls import CREATE, delayed
 from tests.bench.measured import trees_of
-from tests.processes import ROOT, FunctionProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from emulator.stack import Stack
     from tests.bench.calls import User
     from tests.bench.report import Report
-    from tests.emulator.stack import Stack
 
 _PATIENCE = 30.0  # seconds
 

@@ -16,16 +16,16 @@ from moto.server import ThreadedMotoServer
 
 from deploy import aws_build, bundle
 from deploy.aws_build import Target, target_from
-from tests.lambda_runtime import LambdaInstance
-from tests.processes import ROOT
+from emulator.processes import ROOT
+from tests.support.lambda_runtime import LambdaInstance
 from wpp.aws_secret import AwsSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conftest import Caller
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
+    from tests.support.callers import Caller
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="AWS's runtime client is for Linux")
 

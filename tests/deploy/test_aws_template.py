@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.processes import ROOT
+from emulator.processes import ROOT
 from wpp.config import settings_from
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ import pytest
 import requests
 
 from deploy import bundle, gcf
-from tests.deploy.environments import empty_environment
-from tests.processes import ROOT, FunctionProcess, free_port
+from emulator.processes import ROOT, FunctionProcess, free_port
+from tests.support.environments import empty_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conftest import Caller
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
+    from tests.support.callers import Caller
 
 SETTINGS = {"PROJECT": "a-project", "REGION": "europe-west1", "SUPABASE_URL": "https://api.example.org"}
 

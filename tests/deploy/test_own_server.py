@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.deploy.environments import empty_environment
-from tests.deploy.servers import Calling, wait_for
-from tests.processes import ROOT, free_port
+from emulator.processes import ROOT, free_port
+from tests.support.environments import empty_environment
+from tests.support.servers import Calling, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conftest import Caller
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
+    from tests.support.callers import Caller
 
 pytestmark = pytest.mark.skipif(
     shutil.which("rsync") is None and not os.environ.get("CI"), reason="rsync is not installed: apt-get install rsync"

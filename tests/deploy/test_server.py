@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.deploy.servers import Calling, reload, start_server, wait_for
-from tests.processes import ROOT, FunctionProcess
+from emulator.processes import ROOT, FunctionProcess
+from tests.support.servers import Calling, reload, start_server, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conftest import Caller
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
+    from tests.support.callers import Caller
 
 BROKEN = {
     "syntax_error": "def broken(:\n",

@@ -17,15 +17,15 @@ import pytest
 import requests
 import yaml
 
-from tests.deploy.servers import start_server, wait_for
-from tests.processes import ROOT, free_port
+from emulator.processes import ROOT, free_port
+from tests.support.servers import start_server, wait_for
 from wpp.config import settings_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Caller
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
+    from tests.support.callers import Caller
 
 FILES = ROOT / "shared/deploy/selfhosted"
 IN_CI = bool(os.environ.get("CI"))

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.deploy.servers import start_server
-from tests.processes import ROOT, FunctionProcess, free_port
+from emulator.processes import ROOT, FunctionProcess, free_port
+from tests.support.servers import start_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conftest import Caller
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
+    from tests.support.callers import Caller
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import uuid
 import pytest
 import requests
 
-from tests.conftest import CREATE, PROVISION, Caller
-from tests.emulator.faults import Fault
+from emulator.faults import Fault
+from tests.support.callers import CREATE, PROVISION, Caller
 
 BOTH = [CREATE, PROVISION]
 PROVISION_ERROR = {"status": "error"}

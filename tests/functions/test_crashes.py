@@ -9,11 +9,11 @@ from contextlib import suppress
 import pytest
 import requests
 
-from tests.conftest import Caller, new_caller
-from tests.emulator.faults import Fault
-from tests.emulator.stack import Stack
-from tests.functions.test_fault_matrix import ROWS, end_problems
-from tests.processes import free_port, server_process
+from emulator.faults import Fault
+from emulator.processes import free_port, server_process
+from emulator.stack import Stack
+from tests.support.callers import Caller, new_caller
+from tests.support.faults import ROWS, end_problems
 from wpp.provisioning.claim import LEASE_MARGIN
 
 DEADLINE = 2.0  # seconds

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import CREATE, PROVISION, Caller, new_caller
-from tests.processes import free_port, function_process, server_process
+from emulator.processes import free_port, function_process, server_process
+from tests.support.callers import CREATE, PROVISION, Caller, new_caller
 
 if TYPE_CHECKING:
     import requests
 
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
 
 
 def upstream_work(answer: requests.Response) -> tuple[int, int]:

@@ -7,57 +7,33 @@ is one that gives an organization a new client each time it is asked, unless it 
 
 from __future__ import annotations
 
-import json
 import queue
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import CREATE, MATRIX, PROVISION, Caller, new_caller
-from tests.emulator.faults import Fault
-from tests.emulator.stack import Stack
-from tests.processes import free_port, server_process
+from emulator.faults import Fault
+from emulator.processes import free_port, server_process
+from emulator.stack import Stack
+from tests.support.callers import CREATE, PROVISION, new_caller
+from tests.support.faults import FAULTS, ROWS, end_problems
+from tests.support.reports import MATRIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import requests
 
-    from tests.processes import FunctionProcess
+    from emulator.processes import FunctionProcess
 
 DEADLINE = 1.5  # seconds
 LANES = 24
-ROWS = "messenger_integrations"
-WRONG_TYPES = json.dumps({"apiKey": 5, "session": {}, "token": [], "status": 7, "id": 3, "qr": [1]}).encode()
-REFUSAL = b'{"error": "Invalid token"}'
 
-FAULTS = {
-    "refused": Fault("", "refuse"),
-    "reset before": Fault("", "reset"),
-    "reset after": Fault("", "reset", after_effect=True),
-    "timeout": Fault("", "hang"),
-    "timeout after": Fault("", "hang", after_effect=True),
-    "dripping": Fault("", "drip"),
-    "401": Fault("", status=401, body=REFUSAL),
-    "403": Fault("", status=403, body=b'{"error": "Invalid API key"}'),
-    "404": Fault("", status=404),
-    "409": Fault("", status=409, body=b'{"code": "40001"}'),
-    "429": Fault("", status=429, headers={"Retry-After": "1"}),
-    "500": Fault("", status=500),
-    "500 after": Fault("", status=500, after_effect=True),
-    "503": Fault("", status=503, body=b"<html>busy</html>"),
-    "HTML": Fault("", status=200, body=b"<html>welcome</html>"),
-    "empty": Fault("", status=200),
-    "null": Fault("", status=200, body=b"null"),
-    "wrong types": Fault("", status=200, body=WRONG_TYPES),
-    "truncated": Fault("", "truncate"),
-    "redirect": Fault("", status=302, headers={"Location": "http://127.0.0.1:1/"}),
-}
 # What has to be so before the call is made at all: a new organization, an offline session, a lost answer, a connection that is.
 CALLS = [
     *[
@@ -158,25 +134,6 @@ def answer_problems(cell: Cell, answer: requests.Response, took: float) -> list[
         problems.append(f"undocumented answer {answer.status_code} {body}")
     elif answer.status_code == 401 and cell.call != "auth.user":
         problems.append("the caller was told 401 for what is not their fault")
-    return problems
-
-
-def end_problems(caller: Caller, answer: requests.Response) -> list[str]:
-    body: dict[str, Any] = answer.json()
-    if answer.status_code != 200:
-        return [f"the next call answered {answer.status_code} {body}"]
-    problems = []
-    clients = caller.stack.platform.clients_of(caller.organization_id)
-    rows = caller.rows()
-    if len(clients) != 1:
-        problems.append(f"{len(clients)} clients")
-    if len(rows) != 1 or not rows[0]["is_active"]:
-        problems.append(f"rows {rows}")
-    elif rows[0]["settings"].get("wppApiKey") != clients[0].api_key or body["session"] != clients[0].session:
-        problems.append("the row has another key or session than the client")
-    restarts = [caller.stack.platform.sessions[client.session].restarts for client in clients]
-    if any(restarts):
-        problems.append(f"a running session was started again: {restarts}")
     return problems
 
 

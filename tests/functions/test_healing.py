@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CREATE, PROVISION, Caller
-from tests.emulator.faults import Fault
+from emulator.faults import Fault
+from tests.support.callers import CREATE, PROVISION, Caller
 
 BOTH = [CREATE, PROVISION]
 

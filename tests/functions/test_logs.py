@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.conftest import CREATE, DEADLINE_SECONDS, PROVISION, Caller, new_caller
-from tests.emulator.faults import Fault
-from tests.processes import function_process
+from emulator.faults import Fault
+from emulator.processes import function_process
+from tests.support.callers import CREATE, DEADLINE_SECONDS, PROVISION, Caller, new_caller
 
 if TYPE_CHECKING:
     import requests
 
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
 
 
 def lines(output: str) -> list[dict[str, Any]]:

@@ -16,14 +16,14 @@ import requests
 import schemathesis
 from schemathesis.checks import CHECKS, load_all_checks
 
-from tests.conftest import Caller, new_caller
-from tests.emulator.faults import Fault
-from tests.processes import ROOT, free_port, server_process
+from emulator.faults import Fault
+from emulator.processes import ROOT, free_port, server_process
+from tests.support.callers import Caller, new_caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
 
 DESCRIPTION = ROOT / "functions/openapi.yaml"
 CONFORMANCE = ("status_code", "content_type", "response_headers", "response_schema")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CREATE, Caller, new_caller
-from tests.emulator.faults import Fault
-from tests.processes import function_process
+from emulator.faults import Fault
+from emulator.processes import function_process
+from tests.support.callers import CREATE, Caller, new_caller
 
 
 def sub_ids(caller: Caller) -> list[str]:

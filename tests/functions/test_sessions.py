@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import CREATE
-from tests.emulator.faults import Fault
-from tests.processes import free_port, server_process
+from emulator.faults import Fault
+from emulator.processes import free_port, server_process
+from tests.support.callers import CREATE
 from wpp.config import settings_from
 from wpp.errors import NotConfigured
 from wpp.http.exchange import ExchangeFailed
@@ -22,8 +22,8 @@ from wpp.provisioning.request import Options
 from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
-    from tests.conftest import Caller
-    from tests.emulator.platform.models import Session
+    from emulator.platform.models import Session
+    from tests.support.callers import Caller
     from wpp.runtime import Runtime
 
 

@@ -20,7 +20,7 @@ from wpp.redaction import REDACTION
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Caller
+    from tests.support.callers import Caller
     from wpp.aws_secret import AwsSecret
 
 REGION = "eu-central-1"

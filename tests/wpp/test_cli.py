@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 import segno
 
-from tests.emulator.faults import Fault
+from emulator.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
 
     Cli = Callable[..., subprocess.CompletedProcess[str]]
 

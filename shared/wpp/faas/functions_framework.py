@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     import flask
 
+    Result = tuple[bytes | Iterator[bytes], int, dict[str, str]]
 
-def serve(function: Function, request: flask.Request) -> tuple[bytes | Iterator[bytes], int, dict[str, str]]:
+
+def serve(function: Function, request: flask.Request) -> Result:
     """What the target of a function returns."""
     announced = request.content_length or 0
     # A body that says it is too large is not read at all.

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.processes import ROOT
+from emulator.processes import ROOT
 from wpp.faas import aws_lambda, function
 from wpp.faas.function import Function
 
 if TYPE_CHECKING:
-    from tests.conftest import Caller
-    from tests.emulator.stack import Stack
+    from emulator.stack import Stack
+    from tests.support.callers import Caller
 
 EVENTS = Path(__file__).parent / "events"
 POSTS = ["http_api", "http_api_base64", "http_api_null_headers", "http_api_odd_case", "function_url"]

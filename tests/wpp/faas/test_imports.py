@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.processes import ROOT
+from emulator.processes import ROOT
 
 _FIRST_REQUEST = """
 import sys

@@ -1,0 +1,64 @@
+"""The calls of the functions that came through the gateway, each with its upstream calls: what the page's inspector shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emulator.stack import Stack
+    from emulator.web import Received
+
+_SHOWN = 30
+_WAITS = re.compile(r'desc="(\d+) calls?, (\d+) waits?"')
+_REPLAYED = ("content-type", "idempotency-key")
+
+
+def calls(stack: Stack) -> list[dict[str, Any]]:
+    """The newest first. Times are milliseconds, those of upstream calls since the call came."""
+    functions = [
+        r for r in list(stack.supabase_server.received) if r.call == "functions" and r.request.method == "POST"
+    ]
+    upstream: dict[str, list[tuple[str, Received]]] = {}
+    for system, server in (("Supabase", stack.supabase_server), ("WPP Platform", stack.platform_server)):
+        for received in list(server.received):
+            upstream.setdefault(received.request.headers.get("x-request-id", ""), []).append((system, received))
+    return [
+        _shown(call, upstream.get(call.headers.get("X-Request-Id", "-"), [])) for call in reversed(functions[-_SHOWN:])
+    ]
+
+
+def _shown(call: Received, upstream: list[tuple[str, Received]]) -> dict[str, Any]:
+    waits = _WAITS.search(call.headers.get("Server-Timing", ""))
+    return {
+        "id": f"{call.at:.6f}",
+        "at": call.at,
+        "function": call.request.path.rsplit("/", 1)[-1],
+        "status": call.status,
+        "ms": round(call.took * 1000, 1),
+        "calls": int(waits[1]) if waits else None,
+        "waits": int(waits[2]) if waits else None,
+        "body": call.request.body.decode(errors="replace"),
+        "headers": {name: value for name, value in call.request.headers.items() if name in _REPLAYED},
+        "answer": _readable(call.answer),
+        "upstream": [
+            {
+                "system": system,
+                "call": r.call,
+                "method": r.request.method,
+                "path": r.request.path,
+                "status": r.status,
+                "start": round((r.at - call.at) * 1000, 1),
+                "ms": round(r.took * 1000, 1),
+            }
+            for system, r in sorted(upstream, key=lambda found: found[1].at)
+        ],
+    }
+
+
+def _readable(answer: bytes) -> str:
+    try:
+        return json.dumps(json.loads(answer), indent=2, ensure_ascii=False)
+    except ValueError:
+        return answer.decode(errors="replace")

@@ -1,0 +1,221 @@
+"""The local stack with the functions behind it, as `run`, `demo` and `exec` start it: one address for all, a user to sign in."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import requests
+
+from emulator.page import Page
+from emulator.processes import ROOT, FunctionProcess, free_port, server_process
+from emulator.reload import Code, Watcher, reason
+from emulator.stack import Stack
+from emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION, DEMO_PASSWORD
+from emulator.terminal import complain, is_terminal, log_line, say, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import IO
+
+_OURS = ("SUPABASE_", "WPP_", "CORS_", "LOG_LEVEL", "AWS_", "FUNCTIONS_DIR")
+_START_SECONDS = 60.0
+_TOKEN_LIFETIME = 24 * 3600.0  # seconds: what is printed should outlast a working day
+
+
+class CannotStartError(Exception):
+    """Its text is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Local:
+    stack: Stack
+    server: FunctionProcess
+    token: str
+    """The demo user's access token."""
+
+    @property
+    def url(self) -> str:
+        return self.stack.supabase_server.url
+
+    @property
+    def functions_url(self) -> str:
+        return f"{self.url}/functions/v1"
+
+    def environment(self) -> dict[str, str]:
+        """What a program needs to use all of it."""
+        return self.stack.environment() | {
+            "FUNCTIONS_URL": self.functions_url,
+            "USER_EMAIL": DEMO_EMAIL,
+            "USER_PASSWORD": DEMO_PASSWORD,
+            "USER_ACCESS_TOKEN": self.token,
+            "ORGANIZATION_ID": DEMO_ORGANIZATION,
+        }
+
+
+@contextmanager
+def local_stack(port: int, *, show: bool, own: Mapping[str, str]) -> Iterator[Local]:
+    """Supabase with the functions on `port` and the platform on the one 9 above it, or both on free ones for 0.
+
+    `own` goes before the stack's own values. With `show` the functions' log is printed, and changed code is picked up.
+    """
+    ports = (port, port + 9) if port else (0, 0)
+    for wanted in ports:
+        require_free(wanted)
+    functions_port = free_port()
+    functions_url = f"http://127.0.0.1:{functions_port}"
+    with Stack(supabase_port=ports[0], platform_port=ports[1], functions_url=functions_url) as stack:
+        stack.supabase.auth.token_lifetime = _TOKEN_LIFETIME
+        stack.supabase.seed()
+        stack.supabase.page = Page(stack).answer
+        with served({**stack.environment(), **own}, functions_port, show=show) as server:
+            yield Local(stack, server, _sign_in(stack))
+
+
+@contextmanager
+def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[FunctionProcess]:
+    """The functions under the product's server, ready. Raises CannotStartError."""
+    folder = functions_folder(env)
+    if not folder.is_dir():
+        raise CannotStartError(f"FUNCTIONS_DIR must be the folder with the functions; {folder} is none")
+    with ExitStack() as stack:
+        code = stack.enter_context(Code(folder))
+        watcher = Watcher(code.sources.values())
+        try:
+            first = code.copied()
+        except OSError as error:
+            raise CannotStartError(f"the code cannot be read: {reason(error)}") from error
+        code.serve(first)
+        output = stack.enter_context(_printed(code)) if show else None
+        # Compiled code is taken for the source's as long as size and whole second are the same: two quick saves can be that.
+        env = {**env, **code.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+        started = server_process(env, port, show=output or show, configuration=code.server_configuration)
+        server = stack.enter_context(started)
+        try:
+            _wait_until_it_serves(server)
+        except RuntimeError as error:
+            raise CannotStartError(code.problem(first) or str(error)) from error
+        if show:
+            stack.callback(watcher.wait)
+            stack.callback(code.end)
+            stack.callback(watcher.stop)
+            wrong = code.problem(first)
+            if wrong:
+                complain(f"{wrong} (it is not served until it is mended)")
+            watch(watcher, code, server)
+        yield server
+
+
+def _wait_until_it_serves(server: FunctionProcess) -> None:
+    """Not only listens: gunicorn does that before it has loaded anything. Raises RuntimeError."""
+    server.wait_until_ready()
+    give_up = time.monotonic() + _START_SECONDS
+    while not server.ended and time.monotonic() < give_up:
+        try:
+            requests.get(f"{server.url}/healthz", timeout=5)
+        except requests.RequestException:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError("the functions' server does not serve what it should load")
+
+
+def own_environment() -> dict[str, str]:
+    """What the developer set for the functions."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
+
+
+def functions_folder(env: Mapping[str, str]) -> Path:
+    return (ROOT / (env.get("FUNCTIONS_DIR") or "functions")).resolve()
+
+
+def require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise CannotStartError(
+                f"port {port} is in use: stop what listens there (another `make run`?) or take another (PORT=, --port)"
+            ) from None
+
+
+def watch(watcher: Watcher, code: Code, server: FunctionProcess) -> None:
+    """Has the server take up code that changed and can be loaded, and starts it again where it ended. Says what it does."""
+    told: list[str] = []
+    patience: list[float] = []  # until when a server that ended is left alone, one for each time since the last reload
+
+    def tell(wrong: str) -> None:
+        if not watcher.stopped and told != [wrong]:  # once, however often it is tried
+            complain(f"{wrong} (the code before it goes on serving)")
+        told[:] = [wrong]
+
+    def changed(paths: list[Path]) -> bool:
+        try:
+            copy = code.copied()
+        except OSError as error:
+            tell(f"the code cannot be read: {reason(error)}")
+            return False
+        told.clear()
+        wrong = code.problem(copy)
+        if wrong:
+            code.discard(copy)
+            tell(wrong)
+        else:
+            code.serve(copy)
+            patience.clear()
+            if not server.ended:  # else it is started again, on this copy
+                server.reload()
+            shown = ", ".join(str(path).replace(f"{ROOT}/", "") for path in paths[:3])
+            say(styled(f"reloaded: {shown}", "cyan"))
+        return True
+
+    def look_after() -> None:
+        # A server that ends again and again is started less and less often.
+        left_alone = bool(patience) and time.monotonic() < patience[-1]
+        if server.ended and not watcher.stopped and not left_alone:
+            patience.append(time.monotonic() + min(2.0 ** len(patience), 60))
+            server.start_again()
+            say(styled("the functions' server had ended; started again", "cyan"))
+
+    watcher.start(changed, look_after)
+
+
+@contextmanager
+def _printed(code: Code) -> Iterator[IO[bytes] | None]:
+    """A file whose lines are printed as a person likes to read them; None where nobody reads along: a log stays JSON."""
+    if not is_terminal():
+        yield None
+        return
+    reading, writing = os.pipe()
+
+    def show() -> None:
+        with open(reading, encoding="utf-8", errors="replace") as lines:  # noqa: PTH123 - a descriptor, no path
+            for line in lines:
+                shown = log_line(line)
+                if shown is not None:
+                    say(code.by_source(shown))
+
+    printing = threading.Thread(target=show, daemon=True)
+    printing.start()
+    with open(writing, "wb") as output:  # noqa: PTH123
+        yield output
+    printing.join(1)
+
+
+def _sign_in(stack: Stack) -> str:
+    """As a web client does it."""
+    answer = requests.post(
+        f"{stack.supabase_server.url}/auth/v1/token?grant_type=password",
+        json={"email": DEMO_EMAIL, "password": DEMO_PASSWORD},
+        headers={"apikey": stack.supabase.anon_key},
+        timeout=10,
+    )
+    answer.raise_for_status()
+    return str(answer.json()["access_token"])

@@ -1,0 +1,147 @@
+"""The functions as processes of their own: under functions-framework, or all of them under the product's server."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+ROOT = Path(__file__).resolve().parents[2]
+GUNICORN = ROOT / "shared/deploy/selfhosted/gunicorn.conf.py"
+_START_TIMEOUT = 30.0  # seconds
+
+
+# Below the ports that the kernel hands out by itself: none of those is given to somebody else before its server listens.
+_ports = iter(random.SystemRandom().sample(range(20_000, 32_000), 12_000))
+
+
+def free_port() -> int:
+    """A port on which nobody listens, never the same one twice."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
+
+
+class FunctionProcess:
+    """A server process on a port of its own; its output is kept for tests that look into the log."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        port: int,
+        *,
+        show: bool | IO[bytes] = False,
+        python: Path | str = sys.executable,
+        cwd: Path = ROOT,
+    ) -> None:
+        """With `show` the output goes to the terminal, or to the file that it is, instead."""
+        self._show = show
+        self._arguments = [str(python), *arguments]
+        self._cwd = cwd
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
+        # Nothing of the developer's own environment reaches the functions: the tests say all of it.
+        clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self._env = {**clean, **env, "PYTHONUNBUFFERED": "1"}
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._arguments,
+            cwd=self._cwd,
+            env=self._env,
+            stdout=None if self._show is True else self._show or self._output,
+            stderr=None if self._show is True else subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def wait_until_ready(self) -> None:
+        give_up = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < give_up:
+            if self.ended:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise RuntimeError(f"the server on port {self.port} did not start:\n{self.output()[-3000:]}")
+
+    def output(self) -> str:
+        """All that was written to standard output and standard error so far."""
+        size = os.fstat(self._output.fileno()).st_size
+        return os.pread(self._output.fileno(), size, 0).decode(errors="replace")
+
+    def reload(self) -> None:
+        """Has gunicorn start workers on the code as it is now, and end the ones before; no call is lost."""
+        os.kill(self.pid, signal.SIGHUP)
+
+    def start_again(self) -> None:
+        """A new one in the place of one that has ended."""
+        self.kill()
+        self._process = self._started()
+
+    def kill(self) -> None:
+        """SIGKILL to the process and its workers: no handler runs, nothing is tidied up."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
+
+    def stop(self) -> None:
+        # Killed: asked to end, gunicorn gives each client that keeps its connection open two seconds to come back.
+        self.kill()
+        self._output.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def function_process(name: str, env: Mapping[str, str]) -> FunctionProcess:
+    """One function alone, as the README starts it. Not ready yet: several can start at the same time."""
+    port = free_port()
+    source = f"functions/{name}/main.py"
+    arguments = ["-m", "functions_framework", "--source", source, "--target", name, "--port", str(port)]
+    return FunctionProcess([*arguments, "--host", "127.0.0.1"], env, port)
+
+
+def server_process(
+    env: Mapping[str, str],
+    port: int,
+    *,
+    show: bool | IO[bytes] = False,
+    workers: int = 1,
+    configuration: Path = GUNICORN,
+) -> FunctionProcess:
+    """All functions under the product's own server, as its configuration for a server of one's own says."""
+    arguments = ["-m", "gunicorn", "--config", str(configuration), "--bind", f"127.0.0.1:{port}"]
+    return FunctionProcess([*arguments, "--workers", str(workers), "--log-level", "warning"], env, port, show=show)

@@ -1,0 +1,295 @@
+"""The server of both emulated systems: ordinary HTTP on a real port, and misbehaviour on demand."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from emulator.clock import Clock
+from emulator.faults import Fault, Faults
+from emulator.messages import Request, Response, encoded, json_response, read_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+_RECORDED = 200_000
+_UNRECORDED = ("page", "docs")  # an open page asks every second, and its own log is what it gets
+_DRIP_SECONDS = 0.2
+_RST = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that close() resets
+
+
+class Application(Protocol):
+    """State plus routes of one emulated system."""
+
+    def route(self, request: Request) -> tuple[str, Callable[[], Response]]:
+        """The name of the call (faults and recordings go by it) and what carries it out, not yet run."""
+        ...
+
+    def control(self, name: str, body: dict[str, Any]) -> Any:
+        """What `POST /_emulator/<name>` does; None where there is no such control."""
+        ...
+
+
+@dataclass(frozen=True)
+class Received:
+    call: str
+    request: Request
+    at: float
+    """When it came, seconds since 1970."""
+    status: int
+    """Of the answer that was sent, 0 where none was."""
+    answer: bytes
+    headers: Mapping[str, str]
+    """Of the answer."""
+    took: float
+    """Seconds until the answer was ready, or the call was broken off."""
+
+
+class Server:
+    """One emulated system on a port: HTTP/1.1 with keep-alive, a thread per connection, everything recorded."""
+
+    def __init__(
+        self,
+        application: Application,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Clock | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.application = application
+        self.clock = clock or Clock()
+        self.latency = 0.0
+        """Seconds added to every call."""
+        self.connect_latency = 0.0
+        """Seconds before a new connection is served: what the handshakes of TCP and TLS take on a real network."""
+        self.received: deque[Received] = deque(maxlen=_RECORDED)
+        self.connections_accepted = 0
+        self._faults = Faults(seed)
+        self._host, self.port = host, port
+        self._listener: socket.socket | None = None
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._host}:{self.port}"
+
+    def inject(self, fault: Fault) -> None:
+        self._faults.add(fault)
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+        self.accept_again()
+
+    def clear(self) -> None:
+        """Forgets what was received."""
+        self.received.clear()
+        self.connections_accepted = 0
+
+    def count(self, call: str) -> int:
+        return sum(1 for received in list(self.received) if received.call == call)
+
+    def accept_again(self) -> None:
+        with self._lock:
+            if self._listener is None and not self._stopping.is_set():
+                self._listen()
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            self._listen()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._refuse()
+
+    def _listen(self) -> None:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, self.port))
+        except OSError:
+            listener.close()
+            raise
+        listener.listen(1024)
+        self.port = listener.getsockname()[1]
+        self._listener = listener
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+
+    def _refuse(self) -> None:
+        """Nobody listens any more, and those who are connected are cut off."""
+        with self._lock:
+            listener, self._listener = self._listener, None
+            connections = list(self._connections)
+        if listener is not None:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        for connection in connections:
+            _reset(connection)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                self._connections.add(connection)
+                self.connections_accepted += 1
+            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with connection, connection.makefile("rb") as stream:
+                if self.connect_latency:
+                    self._stopping.wait(self.connect_latency)
+                while not self._stopping.is_set():
+                    request = read_request(stream)
+                    if request is None or not self._handle(connection, request):
+                        break
+        except (OSError, ValueError):
+            pass  # the client went away, or the server is stopping
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+
+    def _handle(self, connection: socket.socket, request: Request) -> bool:
+        """Whether the connection goes on."""
+        if request.is_foreign and request.path.startswith(("/_emulator/", "/_page/")):
+            refused = json_response(403, {"error": "a page of another site has no business here"})
+            connection.sendall(encoded(refused, request))
+            return True
+        if request.path.startswith("/_emulator/"):
+            connection.sendall(encoded(self._control(request), request))
+            return True
+        arrived = time.time()
+        if self.latency:
+            self._stopping.wait(self.latency)
+        call, thunk = self.application.route(request)
+        fault = self._faults.take(call)
+        if fault is not None:
+            return self._misbehave(connection, request, fault, call, thunk, arrived)
+        response = _carried_out(thunk)
+        # Recorded before it is sent: a test that has its answer finds it here.
+        took = time.time() - arrived
+        if call not in _UNRECORDED:
+            self.received.append(
+                Received(call, request, arrived, response.status, response.body, response.headers, took)
+            )
+        connection.sendall(encoded(response, request))
+        return True
+
+    def _misbehave(
+        self,
+        connection: socket.socket,
+        request: Request,
+        fault: Fault,
+        call: str,
+        thunk: Callable[[], Response],
+        arrived: float,
+    ) -> bool:
+        waits_only = fault.action == "respond" and not fault.status
+        if waits_only:
+            self._stopping.wait(fault.delay)
+        carries_out = fault.after_effect or waits_only or fault.action in ("truncate", "drip")
+        real = _carried_out(thunk) if carries_out else Response(0)
+        answer = real if waits_only else Response(fault.status, fault.body, fault.headers)
+        shown = answer if fault.action == "respond" else Response(0)
+        took = time.time() - arrived + (0 if waits_only else fault.delay)
+        self.received.append(Received(call, request, arrived, shown.status, shown.body, shown.headers, took))
+        if fault.action == "respond":
+            if not waits_only:
+                self._stopping.wait(fault.delay)
+            connection.sendall(encoded(answer, request))
+            return True
+        self._break(connection, fault, encoded(real, request), len(real.body))
+        return False
+
+    def _break(self, connection: socket.socket, fault: Fault, whole: bytes, body_length: int) -> None:
+        if fault.action == "truncate":
+            connection.sendall(whole[: len(whole) - body_length + body_length // 2])
+            connection.shutdown(socket.SHUT_RDWR)
+            return
+        if fault.action == "hang":
+            _wait_for_the_client_to_go(connection)
+        elif fault.action == "drip":
+            for byte in whole:
+                if self._stopping.wait(_DRIP_SECONDS):
+                    break
+                connection.sendall(bytes([byte]))
+        elif fault.action == "refuse":
+            self._refuse()
+        _reset(connection)
+
+    def _control(self, request: Request) -> Response:
+        name = request.path.removeprefix("/_emulator/")
+        body = request.json() if request.body else {}
+        if name == "received" and request.method == "GET":
+            return json_response(200, [_shown(received) for received in list(self.received)])
+        if name == "faults" and request.method == "DELETE":
+            self.clear_faults()
+        elif name == "faults":
+            self.inject(Fault(**{**body, "body": body.get("body", "").encode()}))
+        elif name == "latency":
+            self.latency = float(body["seconds"])
+        elif name == "clock":
+            self.clock.advance(float(body["advance"]))
+        elif name == "clear":
+            self.clear()
+        else:
+            try:
+                answer = self.application.control(name, body)
+            except KeyError as missing:  # of the body, or what it names
+                return json_response(404, {"error": f"there is no {missing.args[0]}"})
+            unknown = {"error": f"there is no control {name!r}"}
+            return json_response(404, unknown) if answer is None else json_response(200, answer)
+        return json_response(200, {})
+
+
+def _carried_out(thunk: Callable[[], Response]) -> Response:
+    try:
+        return thunk()
+    except Exception:  # noqa: BLE001 - shown, and answered as a server would
+        traceback.print_exc(file=sys.stderr)
+        return json_response(500, {"message": "the emulator itself failed"})
+
+
+def _wait_for_the_client_to_go(connection: socket.socket) -> None:
+    connection.settimeout(120)
+    connection.recv(1)
+
+
+def _reset(connection: socket.socket) -> None:
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+        connection.shutdown(socket.SHUT_RD)
+        connection.close()
+    except OSError:
+        pass
+
+
+def _shown(received: Received) -> dict[str, Any]:
+    request = received.request
+    return {
+        "call": received.call,
+        "method": request.method,
+        "path": request.path,
+        "query": request.query,
+        "headers": dict(request.headers),
+        "body": request.body.decode(errors="replace"),
+        "at": received.at,
+        "status": received.status,
+        "answer": received.answer.decode(errors="replace"),
+    }

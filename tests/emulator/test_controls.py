@@ -1,0 +1,47 @@
+"""What the connect page and scripts have the local stack do and tell, without a browser."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from emulator.local import Local, local_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def local() -> Iterator[Local]:
+    with local_stack(0, show=False, own={}) as started:
+        started.stack.platform.settings.qr_delay = 0.3
+        yield started
+
+
+def test_calls_at_the_same_time_are_shown_with_their_own_upstream_calls(local: Local) -> None:
+    bearer = {"Authorization": f"Bearer {local.token}"}
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(4):
+            threads.submit(requests.post, f"{local.functions_url}/wpp-provision", headers=bearer, timeout=20)
+    shown = requests.get(f"{local.url}/_page/calls", timeout=5).json()
+    assert len(shown) == 4
+    assert [len(call["upstream"]) for call in shown] == [call["calls"] for call in shown]
+    assert sum(upstream["call"] == "create" for call in shown for upstream in call["upstream"]) == 1
+
+
+def test_a_control_is_for_no_other_site_and_says_what_is_not_there(local: Local) -> None:
+    platform = local.stack.platform_server.url
+    for address in (f"{local.url}/_page/reset", f"{platform}/_emulator/clear"):
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "http://evil.example:1", "Host": "evil.example:1"},
+        ):
+            assert requests.post(address, headers=headers, timeout=5).status_code == 403
+        own = {"Origin": "/".join(address.split("/")[:3])}
+        assert requests.post(address, json={}, headers=own, timeout=5).status_code == 200
+    for body, missing in (({"session": "client_x"}, "client_x"), ({}, "session")):
+        answer = requests.post(f"{platform}/_emulator/scan", json=body, timeout=5)
+        assert (answer.status_code, answer.json()) == (404, {"error": f"there is no {missing}"})

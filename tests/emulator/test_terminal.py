@@ -1,0 +1,246 @@
+"""The local stack as a person has it in a terminal, and as a script has it: processes, their output, their exit status."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from emulator.processes import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STACK = [sys.executable, "-m", "emulator"]
+CLEAN = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "TERM": "xterm", "LANG": "C.UTF-8"}
+HELLO = "def hello(request):\n    return {'said': 'one'}\n"
+
+
+class Terminal:
+    """A process that has a terminal to itself, as a shell would start it."""
+
+    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+        self.shown = ""
+        self._own, its = pty.openpty()
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdin=its, stdout=its, stderr=its, start_new_session=True
+        )
+        os.close(its)
+
+    def read_until(self, pattern: str) -> re.Match[str]:
+        give_up = time.monotonic() + 20
+        while time.monotonic() < give_up:
+            found = re.search(pattern, self.shown)
+            if found:
+                return found
+            if select.select([self._own], [], [], 0.1)[0]:
+                try:
+                    self.shown += os.read(self._own, 65536).decode(errors="replace")
+                except OSError:  # the other end is closed
+                    break
+        raise AssertionError(f"{pattern!r} is not in:\n{self.shown}")
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(15)
+        os.close(self._own)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "functions", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "hello").mkdir()
+    (tmp_path / "hello/main.py").write_text(HELLO)
+    return tmp_path
+
+
+@pytest.fixture
+def terminal(folder: Path) -> Iterator[Terminal]:
+    marked = {"FUNCTIONS_DIR": str(folder), "WPP_MARK": str(folder)}  # the server has it in its environment too
+    opened = Terminal([*STACK, "run", "--port", "0"], CLEAN | marked)
+    yield opened
+    opened.close()
+
+
+def processes_with(text: str) -> list[str]:
+    """Those that have `text` in their environment, whoever started them."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended
+            if text.encode() in environ.read_bytes():
+                found.append(environ.parent.name)
+    return found
+
+
+def is_server(pid: str) -> bool:
+    """Whether it is gunicorn's first process: the leader of its group."""
+    return b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes() and os.getpgid(int(pid)) == int(pid)
+
+
+def test_run_says_what_is_where_picks_up_changes_and_ends_with_ctrl_c(terminal: Terminal, folder: Path) -> None:
+    url = terminal.read_until(r"hello\S* +(http://127.0.0.1:\d+/functions/v1/hello)")[1]
+    terminal.read_until("Ctrl-C ends it all")
+    assert "demo@example.com, password password" in terminal.shown
+    assert "\x1b[1m" in terminal.shown
+
+    main = folder / "hello/main.py"
+    main.write_text("def hello(request:\n")
+    assert terminal.read_until(r"error:\S* (.*)")[1].startswith(f"{main}:1 SyntaxError: ")
+    assert requests.post(url, timeout=10).json() == {"said": "one"}
+    main.write_text(HELLO.replace("one", "two"))
+    terminal.read_until("reloaded: .*hello/main.py")
+    give_up = time.monotonic() + 10
+    while requests.post(url, timeout=10).json() != {"said": "two"}:
+        assert time.monotonic() < give_up, terminal.shown
+    requests.post(url.replace("hello", "wpp-create"), timeout=10)
+    terminal.read_until(r"wpp-create +\S*401\S* .*missing_authorization\r\n")
+
+    (folder / "boom").mkdir()
+    (folder / "boom/main.py").write_text("def boom(request):\n    return 1 / 0\n")
+    terminal.read_until("reloaded: .*boom/main.py")
+    while requests.post(url.replace("hello", "boom"), timeout=10).status_code != 500:
+        assert time.monotonic() < give_up, terminal.shown
+    terminal.read_until(rf"boom .*ZeroDivisionError at {re.escape(str(folder))}/boom/main.py:2")
+
+    # Ended by a hand from outside, while the code as it is now cannot be loaded: what served before goes on serving.
+    main.write_text("def hello(request:\n")
+    (server,) = [pid for pid in processes_with(str(folder)) if is_server(pid)]
+    os.killpg(int(server), signal.SIGKILL)
+    terminal.read_until("started again")
+    while requests.post(url, timeout=10).json() != {"said": "two"}:
+        assert time.monotonic() < give_up + 10, terminal.shown
+
+    assert len(processes_with(str(folder))) >= 3  # the stack, gunicorn, its worker
+    os.killpg(terminal.process.pid, signal.SIGINT)
+    assert terminal.process.wait(15) == 0
+    assert processes_with(str(folder)) == []
+    assert "Traceback" not in terminal.shown
+
+
+def test_code_that_is_broken_at_the_start_is_one_line_and_a_hanging_trial_ends_with_the_rest(
+    terminal: Terminal, folder: Path
+) -> None:
+    (folder / "hello/main.py").write_text("def hello(request:\n")
+    with_it = Terminal([*STACK, "run", "--port", "0"], CLEAN | {"FUNCTIONS_DIR": str(folder)})
+    with_it.read_until(rf"error:\S* {re.escape(str(folder))}/hello/main.py:1 SyntaxError.*not served")
+    with_it.read_until("Ctrl-C ends it all")
+    with_it.close()
+
+    terminal.read_until("Ctrl-C ends it all")
+    (folder / "hello/main.py").write_text("import time\ntime.sleep(60)\n")
+    time.sleep(1)
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.process.wait(5) == 128 + signal.SIGTERM
+
+
+def test_run_ends_with_its_terminal_and_says_which_settings_it_lacks() -> None:
+    opened = Terminal([*STACK, "run", "--port", "0"], CLEAN)
+    opened.read_until("Ctrl-C ends it all")
+    os.close(opened._own)
+    assert opened.process.wait(5) == 128 + signal.SIGHUP
+
+    env = CLEAN | {"SUPABASE_URL": "https://a.example"}
+    command = [*STACK, "run", "--port", "0"]
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "SUPABASE_SERVICE_ROLE_KEY is missing; WPP_SECRET is missing" in ran.stderr
+
+
+def test_the_demo_ends_connected_and_has_no_colours_where_nobody_sees_them() -> None:
+    demo = [*STACK, "demo", "--port", "0"]
+    ran = subprocess.run(demo, cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.endswith("wpp-create: connected\n")
+    assert "▀" in ran.stdout
+    assert "\x1b" not in ran.stdout
+
+
+def test_exec_gives_a_command_the_whole_stack_and_hands_its_status_on(tmp_path: Path) -> None:
+    script = (
+        "import os, requests, subprocess, sys\n"
+        "bearer = {'Authorization': 'Bearer ' + os.environ['USER_ACCESS_TOKEN']}\n"
+        "print(requests.post(os.environ['FUNCTIONS_URL'] + '/wpp-create', headers=bearer).json()['status'], flush=True)\n"
+        "status = subprocess.run([sys.executable, '-m', 'wpp', 'status', os.environ['ORGANIZATION_ID']])\n"
+        "print(os.environ['SUPABASE_URL'])\n"
+        "sys.exit(7 + status.returncode)\n"
+    )
+    ran = subprocess.run(
+        [*STACK, "exec", "--", sys.executable, "-c", script], cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (7, "")
+    assert ran.stdout.startswith("starting\n")
+    assert "\nstatus: starting\n" in ran.stdout
+    with pytest.raises(requests.ConnectionError):
+        requests.get(ran.stdout.splitlines()[-1], timeout=5)
+    missing = subprocess.run([*STACK, "exec", "no-such-command"], cwd=ROOT, env=CLEAN, capture_output=True, check=False)
+    assert (missing.returncode, missing.stderr) == (127, b"error: no-such-command is not found\n")
+    nobody = tmp_path / "script"
+    nobody.write_text("#!/no/such/interpreter\n")
+    nobody.chmod(0o755)
+    broken = subprocess.run([*STACK, "exec", str(nobody)], cwd=ROOT, env=CLEAN, capture_output=True, check=False)
+    assert (broken.returncode, broken.stderr.count(b"\n")) == (126, 1)
+    assert b"cannot be executed" in broken.stderr
+
+
+def test_exec_waits_for_its_command_when_both_are_interrupted() -> None:
+    script = "import signal, time\ntry:\n    print('up', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    exit(9)"
+    command = [*STACK, "exec", "--", sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=ROOT, env=CLEAN, stdout=subprocess.PIPE, start_new_session=True) as both:
+        assert both.stdout is not None
+        assert both.stdout.readline() == b"up\n"
+        os.killpg(both.pid, signal.SIGINT)
+        assert both.wait(15) == 9
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        command = [*STACK, "run", "--port", str(port)]
+        ran = subprocess.run(command, cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert ran.stderr.startswith(f"error: port {port} is in use")
+
+
+@pytest.mark.parametrize("port", ["-1", "65530", "many"])
+def test_a_port_that_cannot_be_is_one_line(port: str) -> None:
+    command = [*STACK, "run", f"--port={port}"]
+    ran = subprocess.run(command, cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, "Traceback" in ran.stderr) == (2, False)
+    assert f"{port}" in ran.stderr.splitlines()[-1]
+
+
+def test_what_an_install_lacks_is_one_line(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    nobody = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "1"}
+
+    def failed(*arguments: str) -> str:
+        command = ["make", "run", *arguments]
+        ran = subprocess.run(
+            command, cwd=tmp_path, env=CLEAN | nobody, capture_output=True, text=True, timeout=60, check=False
+        )
+        said, _, last = ran.stderr.partition("\n")
+        assert (ran.returncode, last.startswith("make: ***"), last.count("\n")) == (2, True, 1)
+        return said
+
+    assert failed("PYTHON=no-such-python").startswith("error: 'no-such-python' is not found")
+    old = tmp_path / "python3.8"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.8.1 || exit 1\n')
+    old.chmod(0o755)
+    assert failed(f"PYTHON={old}").startswith("error: Python 3.8.1 is too old")
+    assert failed(f"PYTHON={sys.executable}").startswith("error: no network")

@@ -1,1 +1,0 @@
-"""What an attacker would try, against the functions as they run."""

@@ -1,0 +1,194 @@
+"""Who calls: keys of every kind, cached as they may be."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.faults import Fault
+from emulator.stack import Stack
+from tests.support.faults import FAULTS
+from wpp.config import settings_from
+from wpp.errors import (
+    DeadlinePassed,
+    InvalidToken,
+    MissingAuthorization,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamRefused,
+)
+from wpp.runtime import Runtime
+from wpp.supabase.caller import bearer_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+USER = str(uuid.UUID(int=7))
+
+
+@pytest.fixture
+def jwks_runtime(stack: Stack) -> Iterator[Runtime]:
+    """A project without a shared JWT secret: its keys come from the JWKS."""
+    runtime = _without_a_shared_secret(stack)
+    stack.supabase.auth.signing_key("RS256")
+    yield runtime
+    runtime.close()
+
+
+def _without_a_shared_secret(stack: Stack) -> Runtime:
+    env = stack.environment()
+    del env["SUPABASE_JWT_SECRET"]
+    stack.supabase.auth.signing_key("ES256")
+    return Runtime(settings_from(env))
+
+
+@pytest.fixture
+def user_id(stack: Stack) -> str:
+    return stack.supabase.add_user(f"{uuid.uuid4()}@example.com")
+
+
+def checked(runtime: Runtime, token: str) -> str:
+    return runtime.caller_check.user_id(token, runtime.begin("test", "r", 5).upstream)
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+def test_a_token_of_either_public_key_algorithm_is_accepted(
+    stack: Stack, jwks_runtime: Runtime, user_id: str, algorithm: str
+) -> None:
+    token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), algorithm)
+    assert checked(jwks_runtime, token) == user_id
+
+
+def test_the_keys_are_loaded_once(stack: Stack, jwks_runtime: Runtime, user_id: str) -> None:
+    for algorithm in ("ES256", "RS256", "ES256"):
+        checked(jwks_runtime, stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), algorithm))
+    assert stack.supabase_server.count("auth.jwks") == 1
+
+
+def test_a_new_key_is_found_but_made_up_ids_load_nothing_for_a_minute(
+    stack: Stack, user_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wpp.clock import Clock
+    from wpp.supabase.signing_keys import SigningKeys
+
+    seconds = [1000.0]
+    clock = Clock(monotonic=lambda: seconds[0])
+    keys = SigningKeys(stack.supabase_server.url, clock)
+    runtime = Runtime(settings_from(stack.environment()))
+    upstream = runtime.begin("test", "r", 5).upstream
+    first = stack.supabase.auth.signing_key("ES256").id
+    assert keys.find(first, upstream)
+
+    stack.supabase.auth.rotate_key("ES256")
+    second = stack.supabase.auth.signing_key("ES256").id
+    assert keys.find(second, upstream) is None
+    assert stack.supabase_server.count("auth.jwks") == 1
+    seconds[0] += 61
+    assert keys.find(second, upstream)
+    for _ in range(5):
+        assert keys.find(str(uuid.uuid4()), upstream) is None
+    assert stack.supabase_server.count("auth.jwks") == 2
+
+    stack.supabase.auth.rotate_key("ES256")
+    seconds[0] += 599
+    assert keys.find(second, upstream)
+    assert stack.supabase_server.count("auth.jwks") == 2
+    seconds[0] += 2
+    assert keys.find(second, upstream) is None  # withdrawn, and forgotten within ten minutes
+    assert stack.supabase_server.count("auth.jwks") == 3
+    runtime.close()
+
+
+def test_keys_that_cannot_be_had_are_no_401(stack: Stack, jwks_runtime: Runtime, user_id: str) -> None:
+    token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
+    stack.supabase_server.inject(Fault("auth.jwks", status=200, body=b"<html>"))
+    with pytest.raises(UpstreamBroken):
+        checked(jwks_runtime, token)
+
+
+def test_every_fault_of_the_keys_ends_documented_in_time_and_is_over_with_the_fault() -> None:
+    def problem(cell: tuple[str, int | None]) -> str | None:
+        try:
+            _break_the_keys(*cell)
+        except Exception as error:  # noqa: BLE001 - named with its cell
+            return f"{cell}: {error!r}"
+        return None
+
+    with ThreadPoolExecutor(10) as threads:
+        found = list(filter(None, threads.map(problem, product(sorted(FAULTS), (1, None)))))
+    assert not found, "\n".join(found)
+
+
+def _break_the_keys(fault: str, times: int | None) -> None:
+    with Stack() as stack, closing(_without_a_shared_secret(stack)) as runtime:
+        user_id = stack.supabase.add_user("user@example.com")
+        token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
+        stack.supabase_server.inject(replace(FAULTS[fault], call="auth.jwks", times=times))
+        began = time.monotonic()
+        with suppress(UpstreamError, DeadlinePassed):
+            runtime.caller_check.user_id(token, runtime.begin("test", "r", 1.5).upstream)
+        assert time.monotonic() - began < 1.5
+        stack.supabase_server.clear_faults()
+        assert checked(runtime, token) == user_id
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"exp": ...},
+        {"exp": 1},
+        {"exp": None},
+        {"exp": "never"},
+        {"exp": True},
+        {"nbf": 4102444800},
+        {"aud": "other"},
+        {"aud": ["other"]},
+        {"aud": ...},
+        {"sub": ...},
+        {"sub": "1"},
+        {"sub": "eq.x&select=*"},
+        {"sub": f"{{{USER}}}"},
+        {"role": "service_role"},
+        {"role": "anon"},
+        {"role": ...},
+    ],
+)
+def test_a_claim_that_is_missing_or_wrong_is_refused(
+    stack: Stack, runtime: Runtime, user_id: str, changed: dict[str, object]
+) -> None:
+    claims = stack.supabase.auth.claims(user_id) | changed
+    token = stack.supabase.auth.sign({k: v for k, v in claims.items() if v is not ...})
+    with pytest.raises(InvalidToken):
+        checked(runtime, token)
+
+
+def test_the_audience_may_be_a_list(stack: Stack, runtime: Runtime, user_id: str) -> None:
+    token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id) | {"aud": ["authenticated", "x"]})
+    assert checked(runtime, token) == user_id
+
+
+def test_a_gateway_that_refuses_our_api_key_is_our_fault(stack: Stack, runtime: Runtime, user_id: str) -> None:
+    token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id))
+    refused = Fault("auth.user", status=401, body=b'{"message": "Invalid authentication credentials"}')
+    stack.supabase_server.inject(refused)
+    upstream = runtime.begin("test", "r", 5).upstream
+    with pytest.raises(UpstreamRefused, match="SUPABASE_ANON_KEY"):
+        runtime.caller_check.confirm(token, user_id, upstream)
+
+
+@pytest.mark.parametrize("header", [None, "", "  "])
+def test_no_authorization_is_missing(header: str | None) -> None:
+    with pytest.raises(MissingAuthorization):
+        bearer_token(header)
+
+
+@pytest.mark.parametrize("header", ["Bearer abc", "bearer   abc", "BEARER\tabc \t", " Bearer abc"])
+def test_the_scheme_is_taken_as_it_comes(header: str) -> None:
+    assert bearer_token(header) == "abc"
