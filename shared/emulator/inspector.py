@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from emulator.web import Received
 
 _SHOWN = 30
-_WAITS = re.compile(r'desc="(\d+) calls?, (\d+) waits?"')
+_COUNTS = re.compile(r'desc="(\d+) calls, (\d+) round trips"')
 _REPLAYED = ("content-type", "idempotency-key")
 
 
@@ -30,15 +30,15 @@ def calls(stack: Stack) -> list[dict[str, Any]]:
 
 
 def _shown(call: Received, upstream: list[tuple[str, Received]]) -> dict[str, Any]:
-    waits = _WAITS.search(call.headers.get("Server-Timing", ""))
+    counts = _COUNTS.search(call.headers.get("Server-Timing", ""))
     return {
         "id": f"{call.at:.6f}",
         "at": call.at,
         "function": call.request.path.rsplit("/", 1)[-1],
         "status": call.status,
         "ms": round(call.took * 1000, 1),
-        "calls": int(waits[1]) if waits else None,
-        "waits": int(waits[2]) if waits else None,
+        "calls": int(counts[1]) if counts else None,
+        "roundTrips": int(counts[2]) if counts else None,
         "body": call.request.body.decode(errors="replace"),
         "headers": {name: value for name, value in call.request.headers.items() if name in _REPLAYED},
         "answer": _readable(call.answer),

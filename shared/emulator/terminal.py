@@ -91,7 +91,7 @@ def _place(record: dict[str, Any], message: str) -> str:
 def _answered(record: dict[str, Any]) -> str:
     status = record["status"]
     colour = "green" if status < 400 else "yellow" if status < 500 else "red"
-    calls = f"{_counted(record['upstream_calls'], 'call')} in {_counted(record['upstream_waits'], 'wait')}"
+    calls = f"{_counted(record['upstream_calls'], 'call')} in {_counted(record['round_trips'], 'round trip')}"
     timing = styled(f"{record['duration_ms']:>8.1f} ms  {calls}", "dim")
     return f"{styled(str(status), colour)} {timing}  {record.get('code') or ''}".rstrip()
 

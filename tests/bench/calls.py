@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CREATE = ROOT / "functions/wpp_create/main.py"
 PROVISION = ROOT / "functions/wpp_provision/main.py"
 _PATH = "/functions/v1/wpp-create"
-_COUNTS = re.compile(r'desc="(\d+) calls, (\d+) waits"')
+_COUNTS = re.compile(r'desc="(\d+) calls, (\d+) round trips"')
 _EMPTY = "def empty(request):\n    return b'{}', 200, {}\n"
 
 
@@ -75,7 +75,7 @@ def latency(report: Report, stack: Stack, user: User, empty: Path) -> None:
             report.ratio(f"warm_{delay}ms_times_as_fast", slow / warm)
             calls, waits = _counts(found.server_timing)
         report.ratio("warm_upstream_calls", calls)
-        report.ratio("warm_upstream_waits", waits)
+        report.ratio("warm_round_trips", waits)
         report.heading("a first creation")
         for delay, turns in ((0, 20), (20, 15), (100, 8)):
             with delayed(stack, delay):
@@ -84,7 +84,7 @@ def latency(report: Report, stack: Stack, user: User, empty: Path) -> None:
                 report.times(f"first creation, delay {delay} ms", found.times)
                 calls, waits = _counts(found.server_timing)
         report.ratio("first_upstream_calls", calls)
-        report.ratio("first_upstream_waits", waits)
+        report.ratio("first_round_trips", waits)
 
 
 def time_to_qr(report: Report, stack: Stack) -> None:

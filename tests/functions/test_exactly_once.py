@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def upstream_work(answer: requests.Response) -> tuple[int, int]:
     """Calls and waits, as the answer itself says."""
-    match = re.search(r'desc="(\d+) calls, (\d+) waits"', answer.headers["Server-Timing"])
+    match = re.search(r'desc="(\d+) calls, (\d+) round trips"', answer.headers["Server-Timing"])
     assert match
     return int(match[1]), int(match[2])
 

@@ -31,7 +31,7 @@ def test_a_call_ends_in_one_json_line_with_its_facts(caller: Caller) -> None:
     assert line["organization"] == caller.organization_id
     assert line["level"] == "INFO"
     assert line["status"] == 200
-    assert 1 <= line["upstream_waits"] <= line["upstream_calls"]
+    assert 1 <= line["round_trips"] <= line["upstream_calls"]
     assert line["duration_ms"] >= line["upstream_ms"] > 0
     assert line["time"].endswith("+00:00")
     assert answer.headers["X-Request-Id"] == "my-request-1"

@@ -260,7 +260,7 @@ def test_headers_of_a_caller_cannot_forge_a_line(projects: dict[str, Project]) -
     for line in lines:
         assert set(json.loads(line)) <= {
             "time", "level", "message", "function", "request_id", "status", "code", "duration_ms", "upstream_calls",
-            "upstream_waits", "upstream_ms", "organization",
+            "round_trips", "upstream_ms", "organization",
         }  # fmt: skip
         assert "forged" not in line
         assert re.fullmatch(r"[\x20-\x7e]*", line)

@@ -15,7 +15,7 @@ from emulator.processes import free_port, server_process
 from tests.support.callers import CREATE
 from wpp.config import settings_from
 from wpp.errors import NotConfigured
-from wpp.http.exchange import ExchangeFailed
+from wpp.http.messages import TransportFailed
 from wpp.http.transport import Transport
 from wpp.provisioning import creation, session
 from wpp.provisioning.request import Options
@@ -72,7 +72,7 @@ def test_what_only_helps_holds_nobody_up(
     invocation = runtime.begin("wpp-create", "id")
     assert connect(invocation, caller.token).status == "connected"
     # By itself it would be waited for 8 seconds, and tried again.
-    assert sum(made.duration for made in invocation.upstream.trace.calls if made.call == call) < 2
+    assert sum(r.duration for r in invocation.upstream.trace.requests if r.name == call) < 2
 
 
 def test_a_session_that_cannot_be_stopped_is_replaced_all_the_same(
@@ -171,8 +171,8 @@ def test_all_addresses_of_a_host_share_one_timeout(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(socket, "getaddrinfo", several)
         transport = Transport()
         began = time.monotonic()
-        with pytest.raises(ExchangeFailed) as caught:
-            transport.exchange("GET", f"http://several.example:{port}/", {}, None, 0.6)
+        with pytest.raises(TransportFailed) as caught:
+            transport.send("GET", f"http://several.example:{port}/", {}, None, 0.6)
         transport.close()
         assert caught.value.timed_out
         assert time.monotonic() - began < 1.5  # one timeout, and not one for each

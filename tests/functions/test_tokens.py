@@ -17,7 +17,7 @@ from tests.support.forging import Forge
 from wpp.clock import Clock, Deadline
 from wpp.config import settings_from
 from wpp.errors import InvalidToken
-from wpp.http.exchange import Reply
+from wpp.http.messages import Response
 from wpp.http.transport import Transport
 from wpp.http.upstream import Upstream
 from wpp.supabase.caller import CallerCheck
@@ -221,6 +221,6 @@ class _Published(Transport):
     def __init__(self, keys: list[dict[str, Any]]) -> None:
         self._body = json.dumps({"keys": keys}).encode()
 
-    def exchange(self, method: str, url: str, *_: Any, **__: Any) -> Reply:
+    def exchange(self, method: str, url: str, *_: Any, **__: Any) -> Response:
         assert url.endswith("/auth/v1/.well-known/jwks.json")
-        return Reply(200, {}, self._body)
+        return Response(200, {}, self._body)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import uuid
+from typing import NoReturn
 
 import atheris
 
@@ -32,7 +33,7 @@ class _NoNetwork(Transport):
     def __init__(self) -> None:
         pass
 
-    def exchange(self, *_: object, **__: object) -> object:  # type: ignore[override]
+    def send(self, *_: object, **__: object) -> NoReturn:
         raise AssertionError("a token that is not accepted must cost no network")
 
 

@@ -17,7 +17,7 @@ from emulator.messages import Request
 from wpp.clock import Clock
 from wpp.config import settings_from
 from wpp.errors import WppError
-from wpp.http.exchange import ExchangeFailed, Reply
+from wpp.http.messages import Response, TransportFailed
 from wpp.http.transport import Transport
 from wpp.provisioning.claim import primary_number
 from wpp.provisioning.creation import Creation
@@ -74,17 +74,7 @@ class _Gated(Transport):
         self._actor = actor
         self.threads = _Inline()  # type: ignore[assignment]
 
-    def exchange(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        timeout: float,
-        meanwhile: Callable[[], None] | None = None,
-    ) -> Reply:
-        if meanwhile:
-            meanwhile()
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Response:
         return self._actor.exchange(method, url, headers, body)
 
     def close(self) -> None:
@@ -125,20 +115,20 @@ class Actor:
         self._told.put(outcome)
         self._settle()
 
-    def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
         self._arrived.put(False)
         outcome = self._told.get()
         if outcome == "die":
             raise Killed
         if outcome == "lose the request":
-            raise ExchangeFailed("broke the connection")
+            raise TransportFailed("broke the connection")
         parts = urlsplit(url)
         names = {name.lower(): value for name, value in headers.items()}
         request = Request(method, unquote(parts.path), parts.query, names, body or b"")
         response = self._apps[parts.hostname or ""].route(request)[1]()
         if outcome == "lose the answer":
-            raise ExchangeFailed("broke the connection", timed_out=True)
-        return Reply(response.status, {}, response.body)
+            raise TransportFailed("broke the connection", timed_out=True)
+        return Response(response.status, {}, response.body)
 
     def _settle(self) -> None:
         self.done = self._arrived.get(timeout=_PATIENCE)

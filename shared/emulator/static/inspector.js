@@ -49,7 +49,7 @@ export class Inspector {
     find("time").textContent = new Date(call.at * 1000).toLocaleTimeString();
     find(".name").textContent = call.function;
     find(".code").textContent = call.status || "—";
-    const counts = call.calls === null ? "" : ` · ${counted(call.calls, "calls")}, ${counted(call.waits, "waits")}`;
+    const counts = call.calls === null ? "" : ` · ${counted(call.calls, "calls")}, ${counted(call.roundTrips, "roundTrips")}`;
     find(".took").textContent = `${milliseconds(call.ms)}${counts}`;
     find(".waterfall").append(...call.upstream.map((upstream) => bar(upstream, call.ms)));
     find(".replay").textContent = text("replay");

@@ -187,16 +187,16 @@ class _Exchange:
                 "status": status,
                 "code": code,
                 "duration_ms": round(trace.elapsed() * 1000, 1),
-                "upstream_calls": len(trace.calls),
-                "upstream_waits": trace.waits,
+                "upstream_calls": len(trace.requests),
+                "round_trips": trace.round_trips,
                 "upstream_ms": round(trace.waited * 1000, 1),
             },
         )
 
     def _server_timing(self) -> str:
         trace = self._trace
-        summary = f'upstream;dur={trace.waited * 1000:.1f};desc="{len(trace.calls)} calls, {trace.waits} waits"'
-        calls = [f"{call.system}.{call.call};dur={call.duration * 1000:.1f}" for call in trace.calls[:20]]
+        summary = f'upstream;dur={trace.waited * 1000:.1f};desc="{len(trace.requests)} calls, {trace.round_trips} round trips"'
+        calls = [f"{r.system}.{r.name};dur={r.duration * 1000:.1f}" for r in trace.requests[:20]]
         return ", ".join([f"total;dur={trace.elapsed() * 1000:.1f}", summary, *calls])
 
 

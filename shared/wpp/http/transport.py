@@ -16,7 +16,7 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
-from wpp.http.exchange import ExchangeFailed, Reply
+from wpp.http.messages import Response, TransportFailed
 from wpp.http.sockets import BoundedAdapter
 from wpp.redaction import REDACTION
 
@@ -49,20 +49,11 @@ class Transport:
         self._pools: dict[str, HTTPConnectionPool] = {}
         self.threads = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="wpp-upstream")
 
-    def exchange(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        timeout: float,
-        meanwhile: Callable[[], None] | None = None,
-    ) -> Reply:
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Response:
         """Sends one request; `timeout` bounds connecting and the whole of the answer, in seconds.
 
-        `meanwhile`, which must not raise, is carried out while the answer is awaited. It may not be where nothing can be sent.
         Nothing ambient is used: no proxies, no .netrc, no cookies. Redirects are answers.
-        Raises ExchangeFailed for everything that urllib3 and http.client can raise.
+        Raises TransportFailed for everything that urllib3 and http.client can raise.
         """
         _conceal(headers)
         origin, path = _parted(url)
@@ -72,25 +63,16 @@ class Transport:
             connection = cast("PooledConnection", pool._get_conn())
         except _FAILURES as error:  # closed in this moment
             raise _mapped(error) from error
-        running = None
-        if meanwhile is not None and connection.is_closed:
-            # It is likely to need a new connection too: on two threads, both are made at the same time.
-            with suppress(RuntimeError):  # no thread to be had
-                running, meanwhile = self.threads.submit(meanwhile), None
         whole = False
         try:
             _send(connection, method, path, headers, body, give_up)
-            if meanwhile is not None:
-                meanwhile()
-            reply = _received(connection, max(_LAST_LOOK, give_up - time.monotonic()))
+            response = _received(connection, max(_LAST_LOOK, give_up - time.monotonic()))
             whole = True
-            return reply
+            return response
         finally:
             if not whole:
                 connection.close()  # with what is left of its answer
             pool._put_conn(connection)
-            if running is not None:
-                running.result()
 
     def expect(self, url: str) -> None:
         """Begins to connect to a host that was not called before, on other threads, while there is something else to wait for.
@@ -114,6 +96,13 @@ class Transport:
             made = self._adapter.get_connection_with_tls_context(prepared, verify=True)
             pool = self._pools.setdefault(origin, cast("HTTPConnectionPool", made))
         return pool
+
+    def start_thread(self, run: Callable[[], None]) -> None:
+        """Runs `run` on a thread of its own, or at once where no thread can be started."""
+        try:
+            threading.Thread(target=run, daemon=True).start()
+        except RuntimeError:
+            run()
 
     def disconnect(self) -> None:
         """Drops the idle connections; the next exchange makes new ones."""
@@ -174,7 +163,7 @@ def _left_until(give_up: float) -> float:
     return max(0.001, give_up - time.monotonic())  # zero would mean "do not wait at all"
 
 
-def _received(connection: PooledConnection, timeout: float) -> Reply:
+def _received(connection: PooledConnection, timeout: float) -> Response:
     try:
         connection.sock.settimeout(timeout)
         with HTTPConnection.getresponse(connection) as response:
@@ -188,10 +177,10 @@ def _received(connection: PooledConnection, timeout: float) -> Reply:
     if headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip"):
         content = _unzipped(content)
     if len(content) > MAX_ANSWER_BYTES:
-        raise ExchangeFailed(f"sent more than {MAX_ANSWER_BYTES} bytes")
+        raise TransportFailed(f"sent more than {MAX_ANSWER_BYTES} bytes")
     if missing:  # http.client says so itself only where all is read at once
-        raise ExchangeFailed("ended its answer too early")
-    return Reply(response.status, headers, content)
+        raise TransportFailed("ended its answer too early")
+    return Response(response.status, headers, content)
 
 
 def _conceal(headers: Mapping[str, str]) -> None:
@@ -205,7 +194,7 @@ def _require_sense(response: HTTPResponse) -> None:
     lengths = {value.strip() for value in response.headers.get_all("Content-Length", ())}
     odd = [length for length in lengths if not _LENGTH.fullmatch(length)]
     if odd or len(lengths) > 1 or response.status < 200:
-        raise ExchangeFailed("broke the rules of HTTP")
+        raise TransportFailed("broke the rules of HTTP")
 
 
 def _unzipped(content: bytes) -> bytes:
@@ -219,11 +208,11 @@ def _unzipped(content: bytes) -> bytes:
         return content
 
 
-def _mapped(error: Exception) -> ExchangeFailed:
+def _mapped(error: Exception) -> TransportFailed:
     if isinstance(error, NewConnectionError):  # urllib3 has it as a kind of the next
-        return ExchangeFailed("cannot be reached", sent=False)
+        return TransportFailed("cannot be reached")
     if isinstance(error, ConnectTimeoutError):
-        return ExchangeFailed("did not accept a connection in time", timed_out=True, sent=False)
+        return TransportFailed("did not accept a connection in time", timed_out=True)
     if isinstance(error, TimeoutError):
-        return ExchangeFailed("did not answer in time", timed_out=True)
-    return ExchangeFailed("broke the connection or the rules of HTTP")
+        return TransportFailed("did not answer in time", timed_out=True)
+    return TransportFailed("broke the connection or the rules of HTTP")

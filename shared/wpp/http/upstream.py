@@ -1,4 +1,4 @@
-"""The upstream calls of one invocation: cut by its deadline, repeated where that is safe, and counted."""
+"""The upstream requests of one invocation: cut by its deadline, repeated where that is safe, and counted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import random
 import threading
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from wpp.errors import System, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
-from wpp.http.exchange import ExchangeFailed, Reply
+from wpp.http.messages import Request, Response, TransportFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from wpp.http.transport import Transport
 
 T = TypeVar("T")
-CALL_TIMEOUT = 8.0
-"""Seconds for one ordinary exchange: three of them fit into a gateway's 30."""
 MAX_ATTEMPTS = 4
 _BACKOFF_BASE, _BACKOFF_CAP = 0.1, 2.0
 
@@ -31,28 +29,29 @@ def retry_delay(attempt: int, retry_after: float | None, uniform: Callable[[floa
     return max(jittered, retry_after or 0.0)
 
 
-class TracedCall(NamedTuple):
+class TracedRequest(NamedTuple):
     system: System
-    call: str
-    status: int
-    """The HTTP status, 0 where none came."""
-    started: float
-    """Seconds after the invocation began."""
+    name: str
     duration: float
+    """Seconds."""
 
 
 class Trace:
-    """What the upstream calls of one invocation took. A wait is a stretch of time with at least one call under way."""
+    """What the upstream requests of one invocation took.
+
+    A round trip is a stretch of time with at least one request under way: requests that overlap share one.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.calls: list[TracedCall] = []
-        self.waits = 0
+        self.requests: list[TracedRequest] = []
+        self.round_trips = 0
         self.waited = 0.0
+        """Seconds with at least one request under way."""
         self._begin = self.clock.monotonic()
         self._lock = threading.Lock()
         self._under_way = 0
-        self._wait_began = 0.0
+        self._round_trip_began = 0.0
 
     def elapsed(self) -> float:
         return self.clock.monotonic() - self._begin
@@ -61,18 +60,18 @@ class Trace:
         with self._lock:
             now = self.elapsed()
             if self._under_way == 0:
-                self.waits += 1
-                self._wait_began = now
+                self.round_trips += 1
+                self._round_trip_began = now
             self._under_way += 1
             return now
 
-    def end(self, system: System, call: str, status: int, started: float) -> None:
+    def end(self, request: Request, started: float) -> None:
         with self._lock:
             now = self.elapsed()
             self._under_way -= 1
             if self._under_way == 0:
-                self.waited += now - self._wait_began
-            self.calls.append(TracedCall(system, call, status, started, now - started))
+                self.waited += now - self._round_trip_began
+            self.requests.append(TracedRequest(request.system, request.name, now - started))
 
 
 class Upstream:
@@ -91,100 +90,55 @@ class Upstream:
         self.deadline = deadline
         self.clock = clock
         self.request_id = request_id
-        """Sent along with every call, so that both systems' logs can be read beside ours."""
+        """Sent along with every request, so that both systems' logs can be read beside ours."""
         self.trace = trace or Trace(clock)
         self._transport = transport
         self._uniform = uniform
-        self._meanwhile: Callable[[], None] | None = None
 
     def for_tidying(self) -> Upstream:
         """The same, allowed to use the bit of time that the deadline keeps back."""
-        return Upstream(
-            self._transport,
-            self.deadline.for_tidying(),
-            self.clock,
-            self.request_id,
-            trace=self.trace,
-            uniform=self._uniform,
-        )
+        deadline = self.deadline.for_tidying()
+        return Upstream(self._transport, deadline, self.clock, self.request_id, trace=self.trace, uniform=self._uniform)
 
     @contextmanager
     def alongside(self, call: Callable[[], T]) -> Iterator[Future[T]]:
         """Runs `call` on another thread during the block, and has it finished at the block's end, whatever happens in it.
 
-        Its result or error is had from the future, after the block.
+        Its result or error is read from the future, after the block. Where no thread can be started, `call` runs before
+        the block: slower, but once.
         """
-        future = self._transport.threads.submit(call)
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - whoever reads the future gets it
+                future.set_exception(error)
+
+        self._transport.start_thread(run)
         try:
             yield future
         finally:
             wait([future])
 
-    @contextmanager
-    def while_waiting(self, call: Callable[[], object]) -> Iterator[None]:
-        """Carries `call` out on this thread, between the first request that the block sends and its answer.
+    def send(self, request: Request) -> Response:
+        """The response to a request, of any status below 500 but 429.
 
-        A hand-over to another thread and back takes more processor time than an exchange. For the beginning of an invocation,
-        while nothing else is under way. When the block is left without an error, `call` has returned; its own error is raised
-        at the block's end, and comes before the block's.
-        """
-        outcome: Future[None] = Future()
-
-        def run() -> None:
-            self._meanwhile = None
-            try:
-                call()
-            except BaseException as error:  # noqa: BLE001 - raised at the block's end; here it would look like the answer's
-                outcome.set_exception(error)
-            else:
-                outcome.set_result(None)
-
-        self._meanwhile = run
-        try:
-            yield
-        except BaseException:
-            self._meanwhile = None
-            if outcome.done():
-                outcome.result()
-            raise
-        if not outcome.done():
-            run()
-        outcome.result()
-
-    def send(
-        self,
-        system: System,
-        call: str,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        payload: Any = None,
-        timeout: float = CALL_TIMEOUT,
-        repeatable: bool = False,
-        patience: float | None = None,
-    ) -> Reply:
-        """One call: the reply of any status below 500 but 429. `payload` is sent as JSON; `timeout` in seconds.
-
-        `patience` bounds all attempts together, in seconds: for what only helps, and must not hold up the rest.
-
-        With `repeatable` it is sent again after lost connections, time-outs, 429 and 5xx, within the deadline: for reads, and
-        for what an idempotency key protects.
         Raises UpstreamBroken, UpstreamTimeout, DeadlinePassed.
         """
-        body = None if payload is None else json.dumps(payload, separators=(",", ":")).encode()
-        headers = {**headers, "X-Request-Id": self.request_id}
+        body = None if request.payload is None else json.dumps(request.payload, separators=(",", ":")).encode()
+        headers = {**request.headers, "X-Request-Id": self.request_id}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        give_up = self.clock.monotonic() + (float("inf") if patience is None else patience)
+        give_up = self.clock.monotonic() + (float("inf") if request.patience is None else request.patience)
         attempt = 0
         while True:
             attempt += 1
             left = give_up - self.clock.monotonic()
             try:
-                return self._once(system, call, method, url, headers, body, min(timeout, left))
+                return self._send_once(request, headers, body, min(request.timeout, left))
             except UpstreamError as error:
-                if not repeatable or attempt >= MAX_ATTEMPTS:
+                if not request.repeatable or attempt >= MAX_ATTEMPTS:
                     raise
                 self.pause_after(error, attempt, within=give_up - self.clock.monotonic())
 
@@ -193,60 +147,53 @@ class Upstream:
         self.deadline.sleep(retry_delay(attempt, None, self._uniform), doing)
 
     def pause_after(self, error: UpstreamError, attempt: int, *, within: float = float("inf")) -> None:
-        """A jittered wait before repeating a failed call, at least as long as the upstream asked for. Raises the error itself
-        where that would outlast the deadline or `within`, in seconds."""
+        """A jittered wait before repeating a failed request, at least as long as the upstream asked for.
+
+        Raises the error itself if the wait would outlast the deadline or `within`, in seconds.
+        """
         delay = retry_delay(attempt, error.retry_after, self._uniform)
         if delay >= min(self.deadline.remaining(), within):
             raise error
         self.clock.sleep(delay)
 
-    def _once(
-        self,
-        system: System,
-        call: str,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        timeout: float,
-    ) -> Reply:
-        timeout = self.deadline.cap(timeout, f"waiting for {call}")
-        status, started = 0, self.trace.begin()
+    def _send_once(self, request: Request, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Response:
+        timeout = self.deadline.cap(timeout, f"waiting for {request.name}")
+        started = self.trace.begin()
         try:
-            reply = self._transport.exchange(method, url, headers, body, timeout, self._meanwhile)
-            status = reply.status
-        except ExchangeFailed as error:
+            response = self._transport.send(request.method, request.url, headers, body, timeout)
+        except TransportFailed as error:
             kind = UpstreamTimeout if error.timed_out else UpstreamBroken
-            raise kind(system, call, str(error)) from error
+            raise kind(request.system, request.name, str(error)) from error
         finally:
-            self.trace.end(system, call, status, started)
+            self.trace.end(request, started)
+        status = response.status
         if status == 429 or status >= 500:
             problem = "is too busy" if status == 429 else "failed"
             kind = UpstreamTimeout if status == 504 else UpstreamBroken
             raise kind(
-                system,
-                call,
+                request.system,
+                request.name,
                 f"{problem} with status {status}",
                 upstream_status=status,
-                retry_after=_retry_after(reply),
+                retry_after=_retry_after(response),
             )
-        return reply
+        return response
 
 
-def refusal(system: System, call: str, reply: Reply, reason: str = "") -> UpstreamRefused:
-    """The error for a reply that says no; `reason` is our own wording, never the upstream's."""
+def refusal(system: System, name: str, response: Response, reason: str = "") -> UpstreamRefused:
+    """The error for a response that says no; `reason` is our own wording, never the upstream's."""
     detail = f": {reason}" if reason else ""
-    return UpstreamRefused(system, call, f"refused with status {reply.status}{detail}", upstream_status=reply.status)
+    problem = f"refused with status {response.status}{detail}"
+    return UpstreamRefused(system, name, problem, upstream_status=response.status)
 
 
-def nonsense(system: System, call: str, expected: str, reply: Reply) -> UpstreamBroken:
-    """The error for a reply that cannot be read; names what was expected, never what came."""
-    return UpstreamBroken(
-        system, call, f"answered without {expected}, status {reply.status}", upstream_status=reply.status
-    )
+def malformed(system: System, name: str, expected: str, response: Response) -> UpstreamBroken:
+    """The error for a response that cannot be read; names what was expected, never what came."""
+    problem = f"answered without {expected}, status {response.status}"
+    return UpstreamBroken(system, name, problem, upstream_status=response.status)
 
 
-def _retry_after(reply: Reply) -> float | None:
+def _retry_after(response: Response) -> float | None:
     # The date form is rare and depends on two clocks agreeing: our own backoff serves instead.
-    value = reply.headers.get("retry-after", "")
+    value = response.headers.get("retry-after", "")
     return float(value) if value.isdigit() and len(value) < 6 else None

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from wpp.errors import KeyRefused
-from wpp.http.upstream import CALL_TIMEOUT, nonsense, refusal
+from wpp.http.messages import Request
+from wpp.http.upstream import malformed, refusal
 from wpp.platform.state import SessionState, State, read_qr, read_state
 from wpp.platform.token import fresh_token
 from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
-    from wpp.http.exchange import Reply
+    from wpp.http.messages import Response
     from wpp.http.upstream import Upstream
     from wpp.platform.memory import Recent
     from wpp.platform.token import AccessToken
@@ -58,23 +59,24 @@ def create_client(
     """
     while True:
         secret = wpp_secret.value()
-        reply = upstream.send(
+        request = Request(
             "platform",
             "create",
             "POST",
             f"{base_url}/api/integrations/wpp/create",
-            headers={"Authorization": f"Bearer {secret}", "Idempotency-Key": idempotency_key},
-            payload={"organizationId": organization_id},
+            {"Authorization": f"Bearer {secret}", "Idempotency-Key": idempotency_key},
+            {"organizationId": organization_id},
             timeout=timeout,
         )
-        if reply.status not in (401, 403):
+        response = upstream.send(request)
+        if response.status not in (401, 403):
             break
         if not wpp_secret.renewed(secret):
-            raise refusal("platform", "create", reply, "is WPP_SECRET right?")
-    body = _object("create", reply)
+            raise refusal("platform", "create", response, "is WPP_SECRET right?")
+    body = _object("create", response)
     api_key, session = body.get("apiKey"), body.get("session")
     if not (_is_text(api_key) and is_session(session)):
-        raise nonsense("platform", "create", "apiKey and session", reply)
+        raise malformed("platform", "create", "apiKey and session", response)
     # Its `status` is not used: the live state is read a moment later, and decides.
     return Credentials(str(api_key), str(session))
 
@@ -131,27 +133,27 @@ class WppClient:
 
     def start(self) -> SessionState:
         """`POST /api/accounts/start`. Sent once: started twice, a session throws its QR away."""
-        reply = self._call("start", "POST", "/api/accounts/start", {"number": self.credentials.session})
-        body = _object("start", reply)
+        response = self._call("start", "POST", "/api/accounts/start", {"number": self.credentials.session})
+        body = _object("start", response)
         qr, said = read_qr(body), read_state(body)
         if qr is not None:
             return SessionState(State.QR_REQUIRED, qr)
         if said is None:
-            raise nonsense("platform", "start", "a status or a QR", reply)
+            raise malformed("platform", "start", "a status or a QR", response)
         return said
 
     def status(self) -> SessionState:
         """`GET /api/accounts/{session}/status`. A state that cannot be read is an error, never `offline`."""
-        reply = self._call("status", "GET", f"/api/accounts/{self._path}/status")
-        said = read_state(_object("status", reply))
+        response = self._call("status", "GET", f"/api/accounts/{self._path}/status")
+        said = read_state(_object("status", response))
         if said is None:
-            raise nonsense("platform", "status", "a status", reply)
+            raise malformed("platform", "status", "a status", response)
         return said
 
     def qr(self, patience: float | None = None) -> str | None:
         """`GET /api/accounts/{session}/qr`: the QR as it came, None while there is none."""
-        reply = self._call("qr", "GET", f"/api/accounts/{self._path}/qr", none_at_404=True, patience=patience)
-        return None if reply.status == 404 else read_qr(_object("qr", reply))
+        response = self._call("qr", "GET", f"/api/accounts/{self._path}/qr", none_at_404=True, patience=patience)
+        return None if response.status == 404 else read_qr(_object("qr", response))
 
     def stop(self, patience: float | None = None) -> None:
         """`POST /internal/session/{session}/stop`: logs the phone out."""
@@ -185,13 +187,13 @@ class WppClient:
         self._call("delete", "DELETE", f"/api/messages/{_segment(task_id)}", repeatable=True)
 
     def _message(self, kind: str, payload: dict[str, Any]) -> str:
-        reply = self._call(kind, "POST", f"/api/messages/{kind}", payload)
-        body = _object(kind, reply)
+        response = self._call(kind, "POST", f"/api/messages/{kind}", payload)
+        body = _object(kind, response)
         if body.get("status") == "error":
-            raise refusal("platform", kind, reply, "the message was not accepted")
+            raise refusal("platform", kind, response, "the message was not accepted")
         task_id = body.get("taskId") or body.get("id")
         if not _is_text(task_id):
-            raise nonsense("platform", kind, "a taskId", reply)
+            raise malformed("platform", kind, "a taskId", response)
         return str(task_id)
 
     def _call(
@@ -204,16 +206,16 @@ class WppClient:
         repeatable: bool = False,
         none_at_404: bool = False,
         patience: float | None = None,
-    ) -> Reply:
-        """An authorized call: its 2xx reply. A refused token is renewed once. `patience` is in seconds."""
+    ) -> Response:
+        """An authorized call: its 2xx response. A refused token is renewed once. `patience` is in seconds."""
         token = self.token()
-        reply = self._authorized(token, call, method, path, payload, repeatable, patience)
-        if reply.status in (401, 403):
+        response = self._authorized(token, call, method, path, payload, repeatable, patience)
+        if response.status in (401, 403):
             token = self.token(refused=token.text)
-            reply = self._authorized(token, call, method, path, payload, repeatable, patience)
-        if not 200 <= reply.status < 300 and not (none_at_404 and reply.status == 404):
-            raise refusal("platform", call, reply)
-        return reply
+            response = self._authorized(token, call, method, path, payload, repeatable, patience)
+        if not 200 <= response.status < 300 and not (none_at_404 and response.status == 404):
+            raise refusal("platform", call, response)
+        return response
 
     def _authorized(
         self,
@@ -224,18 +226,11 @@ class WppClient:
         payload: dict[str, Any] | None,
         repeatable: bool,
         patience: float | None,
-    ) -> Reply:
-        return self._upstream.send(
-            "platform",
-            call,
-            method,
-            self._base_url + path,
-            headers={"Authorization": f"Bearer {token.text}"},
-            payload=payload,
-            timeout=CALL_TIMEOUT,
-            repeatable=repeatable or method == "GET",
-            patience=patience,
-        )
+    ) -> Response:
+        headers = {"Authorization": f"Bearer {token.text}"}
+        url, repeatable = self._base_url + path, repeatable or method == "GET"
+        request = Request("platform", call, method, url, headers, payload, repeatable=repeatable, patience=patience)
+        return self._upstream.send(request)
 
     def _usable(self) -> AccessToken | None:
         """The remembered token before the stored one: other code of the product may have stored an older one."""
@@ -246,31 +241,24 @@ class WppClient:
         return None
 
     def _fetch_token(self) -> AccessToken:
-        reply = self._upstream.send(
-            "platform",
-            "token",
-            "POST",
-            f"{self._base_url}/auth/token",
-            headers={},
-            payload={"apiKey": self.credentials.api_key},
-            repeatable=True,
-        )
-        if reply.status in (401, 403) and _is_about_the_key(reply):
-            raise KeyRefused("platform", "token", "refuses the organization's API key", upstream_status=reply.status)
-        body = _object("token", reply)
+        url, payload = f"{self._base_url}/auth/token", {"apiKey": self.credentials.api_key}
+        response = self._upstream.send(Request("platform", "token", "POST", url, payload=payload, repeatable=True))
+        if response.status in (401, 403) and _is_about_the_key(response):
+            raise KeyRefused("platform", "token", "refuses the organization's API key", upstream_status=response.status)
+        body = _object("token", response)
         text = body.get("token")
         if not _is_text(text):
-            raise nonsense("platform", "token", "a token", reply)
+            raise malformed("platform", "token", "a token", response)
         return fresh_token(str(text), body.get("expiresIn"), self._upstream.clock.now())
 
 
-def _object(call: str, reply: Reply) -> dict[str, Any]:
-    """The JSON object of a 2xx reply."""
-    if not 200 <= reply.status < 300:
-        raise refusal("platform", call, reply)
-    if not isinstance(reply.json, dict):
-        raise nonsense("platform", call, "a JSON object", reply)
-    return reply.json
+def _object(call: str, response: Response) -> dict[str, Any]:
+    """The JSON object of a 2xx response."""
+    if not 200 <= response.status < 300:
+        raise refusal("platform", call, response)
+    if not isinstance(response.json, dict):
+        raise malformed("platform", call, "a JSON object", response)
+    return response.json
 
 
 def _segment(name: str) -> str:
@@ -280,9 +268,9 @@ def _segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def _is_about_the_key(reply: Reply) -> bool:
+def _is_about_the_key(response: Response) -> bool:
     """Whether the platform itself refuses the key. A proxy's 403 must not have a good key replaced."""
-    said = reply.json.get("error") if isinstance(reply.json, dict) else None
+    said = response.json.get("error") if isinstance(response.json, dict) else None
     return isinstance(said, str) and "invalid api key" in said.lower()
 
 

@@ -71,8 +71,9 @@ def _identify(invocation: Invocation, access_token: str) -> Organization:
     """Checks the access token, and has Supabase confirm the session while the caller's organization is read."""
     check, upstream = invocation.runtime.caller_check, invocation.upstream
     user_id = check.user_id(access_token, upstream)
-    with upstream.while_waiting(lambda: check.confirm(access_token, user_id, upstream)):
+    with upstream.alongside(lambda: check.confirm(access_token, user_id, upstream)) as confirmation:
         organization = invocation.rows.of_user(user_id)
+    confirmation.result()
     if organization is None:
         raise OrganizationNotFound
     invocation.organization_id = organization.id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wpp.http.exchange import Reply
+    from wpp.http.messages import Response
     from wpp.secret import Secret
 
 
@@ -16,20 +16,20 @@ def key_headers(key: str) -> dict[str, str]:
     return {"apikey": key, "Authorization": f"Bearer {key}"}
 
 
-def refuses_our_key(reply: Reply) -> bool:
+def refuses_our_key(response: Response) -> bool:
     """Whether a 401 or 403 is about the API key that we sent, and so our fault and not the caller's.
 
     The gateway answers `{"message": …}` alone; Auth says `error_code` or `msg`, PostgREST `code`.
     """
-    body: Any = reply.json
+    body: Any = response.json
     return (
-        reply.status in (401, 403)
+        response.status in (401, 403)
         and isinstance(body, dict)
         and "message" in body
         and not body.keys() & {"error_code", "msg"}
     )
 
 
-def renewed(secret: Secret, used: str, reply: Reply) -> bool:
+def renewed(secret: Secret, used: str, response: Response) -> bool:
     """Whether the call is worth repeating because the key `used` was refused, and has a new value by now."""
-    return refuses_our_key(reply) and secret.renewed(used)
+    return refuses_our_key(response) and secret.renewed(used)

@@ -8,7 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from wpp.errors import InvalidToken, MissingAuthorization
-from wpp.http.upstream import nonsense, refusal
+from wpp.http.messages import Request
+from wpp.http.upstream import malformed, refusal
 from wpp.supabase.api import refuses_our_key, renewed
 
 if TYPE_CHECKING:
@@ -83,18 +84,18 @@ class CallerCheck:
         while True:
             key = secret.value()
             headers = {"apikey": key, "Authorization": f"Bearer {token}"}
-            reply = upstream.send("supabase", "auth.user", "GET", url, headers=headers, repeatable=True)
-            if not renewed(secret, key, reply):
+            response = upstream.send(Request("supabase", "auth.user", "GET", url, headers, repeatable=True))
+            if not renewed(secret, key, response):
                 break
-        if refuses_our_key(reply):
-            raise refusal("supabase", "auth.user", reply, "is SUPABASE_ANON_KEY right?")
-        if reply.status in (400, 401, 403):
-            raise InvalidToken(f"Supabase does not confirm the session, status {reply.status}")
-        if reply.status != 200:
-            raise refusal("supabase", "auth.user", reply)
-        if not isinstance(reply.json, dict) or not isinstance(reply.json.get("id"), str):
-            raise nonsense("supabase", "auth.user", "a user", reply)
-        if reply.json["id"] != user_id:
+        if refuses_our_key(response):
+            raise refusal("supabase", "auth.user", response, "is SUPABASE_ANON_KEY right?")
+        if response.status in (400, 401, 403):
+            raise InvalidToken(f"Supabase does not confirm the session, status {response.status}")
+        if response.status != 200:
+            raise refusal("supabase", "auth.user", response)
+        if not isinstance(response.json, dict) or not isinstance(response.json.get("id"), str):
+            raise malformed("supabase", "auth.user", "a user", response)
+        if response.json["id"] != user_id:
             raise InvalidToken("Supabase names another user")
 
     def _key(self, token: str, upstream: Upstream) -> tuple[str, Any]:

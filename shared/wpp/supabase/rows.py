@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from wpp.errors import OrganizationNotFound, UpstreamBroken, UpstreamTimeout
-from wpp.http.upstream import MAX_ATTEMPTS, nonsense, refusal
+from wpp.http.messages import Request
+from wpp.http.upstream import MAX_ATTEMPTS, malformed, refusal
 from wpp.supabase.api import key_headers, refuses_our_key
 
 if TYPE_CHECKING:
     from wpp.config import Settings
-    from wpp.http.exchange import Reply
+    from wpp.http.messages import Response
     from wpp.http.upstream import Upstream
 
 MESSENGER_TYPE = "whatsapp"
@@ -60,7 +61,7 @@ class Rows:
             f"organizations.{_TABLE}.messenger_type": f"eq.{MESSENGER_TYPE}",
             f"organizations.{_TABLE}.order": "created_at.asc,id.asc",
         }
-        reply, profiles = self._read("profiles", query)
+        response, profiles = self._read("profiles", query)
         try:
             if not profiles or profiles[0]["organization_id"] is None or profiles[0]["organizations"] is None:
                 return None
@@ -68,7 +69,7 @@ class Rows:
             embedded = profiles[0]["organizations"][_TABLE]
             return Organization(str(organization_id), tuple(_integration(row) for row in embedded))
         except (KeyError, TypeError) as error:
-            raise nonsense("supabase", "rest.GET.profiles", "the expected columns", reply) from error
+            raise malformed("supabase", "rest.GET.profiles", "the expected columns", response) from error
 
     def of_organization(self, organization_id: str) -> tuple[Integration, ...]:
         query = {
@@ -78,12 +79,12 @@ class Rows:
             "select": _COLUMNS,
             "order": "created_at.asc,id.asc",
         }
-        reply, rows = self._read(_TABLE, query)
-        return _integrations(reply, rows)
+        response, rows = self._read(_TABLE, query)
+        return _integrations(response, rows)
 
     def by_id(self, row_id: str) -> Integration | None:
-        reply, rows = self._read(_TABLE, {"id": f"eq.{row_id}", "select": _COLUMNS})
-        return next(iter(_integrations(reply, rows)), None)
+        response, rows = self._read(_TABLE, {"id": f"eq.{row_id}", "select": _COLUMNS})
+        return next(iter(_integrations(response, rows)), None)
 
     def insert(self, columns: Mapping[str, Any]) -> Integration | None:
         """The row as inserted, or None where one with this id, or with the same unique columns, is there already.
@@ -92,12 +93,12 @@ class Rows:
         """
         query = {"on_conflict": "id", "select": _COLUMNS}
         prefer = "resolution=ignore-duplicates,return=representation"
-        reply = self._send("POST", _TABLE, query, columns, prefer)
-        if reply.status == 409 and _error_code(reply) == "23505":
+        response = self._send("POST", _TABLE, query, columns, prefer)
+        if response.status == 409 and _error_code(response) == "23505":
             return None
-        if reply.status == 409 and _error_code(reply) == "23503":
+        if response.status == 409 and _error_code(response) == "23503":
             raise OrganizationNotFound  # deleted since it was read
-        return next(iter(self._changed("POST", reply)), None)
+        return next(iter(self._changed("POST", response)), None)
 
     def change(self, row: Integration, edit: Edit) -> Integration | None:
         """Changes a row only where nobody changed it since it was read; otherwise reads it again and asks `edit` again.
@@ -132,24 +133,24 @@ class Rows:
         }
         # Set here as well as by a trigger, if the table has one: without either, our writers would not see each other.
         now = datetime.fromtimestamp(self._upstream.clock.now(), UTC).isoformat()
-        reply = self._send("PATCH", _TABLE, query, {**columns, "updated_at": now}, "return=representation")
-        return next(iter(self._changed("PATCH", reply)), None)
+        response = self._send("PATCH", _TABLE, query, {**columns, "updated_at": now}, "return=representation")
+        return next(iter(self._changed("PATCH", response)), None)
 
-    def _read(self, table: str, query: Mapping[str, str]) -> tuple[Reply, list[Any]]:
-        reply = self._send("GET", table, query, None, "")
-        if reply.status != 200:
-            raise self._refusal(f"rest.GET.{table}", reply)
-        if not isinstance(reply.json, list):
-            raise nonsense("supabase", f"rest.GET.{table}", "a list of rows", reply)
-        return reply, reply.json
+    def _read(self, table: str, query: Mapping[str, str]) -> tuple[Response, list[Any]]:
+        response = self._send("GET", table, query, None, "")
+        if response.status != 200:
+            raise self._refusal(f"rest.GET.{table}", response)
+        if not isinstance(response.json, list):
+            raise malformed("supabase", f"rest.GET.{table}", "a list of rows", response)
+        return response, response.json
 
-    def _changed(self, method: str, reply: Reply) -> tuple[Integration, ...]:
+    def _changed(self, method: str, response: Response) -> tuple[Integration, ...]:
         call = f"rest.{method}.{_TABLE}"
-        if reply.status not in (200, 201):
-            raise self._refusal(call, reply)
-        if not isinstance(reply.json, list):
-            raise nonsense("supabase", call, "the changed rows", reply)
-        return _integrations(reply, reply.json)
+        if response.status not in (200, 201):
+            raise self._refusal(call, response)
+        if not isinstance(response.json, list):
+            raise malformed("supabase", call, "the changed rows", response)
+        return _integrations(response, response.json)
 
     def _send(
         self,
@@ -158,41 +159,36 @@ class Rows:
         query: Mapping[str, str],
         payload: Mapping[str, Any] | None,
         prefer: str,
-    ) -> Reply:
+    ) -> Response:
         url = f"{self._base}/{table}?{urlencode(query, safe='(),.:>')}"
         while True:
             key = self._secret.value()
             headers = key_headers(key) | ({"Prefer": prefer} if prefer else {})
-            reply = self._upstream.send(
-                "supabase",
-                f"rest.{method}.{table}",
-                method,
-                url,
-                headers=headers,
-                payload=payload,
-                repeatable=method == "GET",
+            request = Request(
+                "supabase", f"rest.{method}.{table}", method, url, headers, payload, repeatable=method == "GET"
             )
-            if reply.status not in (401, 403) or not self._secret.renewed(key):
-                return reply
+            response = self._upstream.send(request)
+            if response.status not in (401, 403) or not self._secret.renewed(key):
+                return response
 
-    def _refusal(self, call: str, reply: Reply) -> Exception:
-        code = _error_code(reply)
-        ours = refuses_our_key(reply) or code in ("42501", "PGRST301", "PGRST303")
+    def _refusal(self, call: str, response: Response) -> Exception:
+        code = _error_code(response)
+        ours = refuses_our_key(response) or code in ("42501", "PGRST301", "PGRST303")
         reason = "is SUPABASE_SERVICE_ROLE_KEY right?" if ours else code
-        return refusal("supabase", call, reply, reason)
+        return refusal("supabase", call, response, reason)
 
 
-def _error_code(reply: Reply) -> str:
+def _error_code(response: Response) -> str:
     """PostgREST's or PostgreSQL's code, which is from a fixed list and safe to show; empty where there is none."""
-    code = reply.json.get("code") if isinstance(reply.json, dict) else None
+    code = response.json.get("code") if isinstance(response.json, dict) else None
     return code if isinstance(code, str) and code.isalnum() and len(code) <= 12 else ""
 
 
-def _integrations(reply: Reply, rows: list[Any]) -> tuple[Integration, ...]:
+def _integrations(response: Response, rows: list[Any]) -> tuple[Integration, ...]:
     try:
         return tuple(_integration(row) for row in rows)
     except (KeyError, TypeError) as error:
-        raise nonsense("supabase", f"rest.{_TABLE}", "the expected columns", reply) from error
+        raise malformed("supabase", f"rest.{_TABLE}", "the expected columns", response) from error
 
 
 def _integration(row: Mapping[str, Any]) -> Integration:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from wpp.http.upstream import nonsense, refusal
+from wpp.http.messages import Request
+from wpp.http.upstream import malformed, refusal
 
 if TYPE_CHECKING:
     from wpp.clock import Clock
@@ -51,10 +52,10 @@ class SigningKeys:
         return float("inf") if self._loaded_at is None else self._clock.monotonic() - self._loaded_at
 
     def _load(self, upstream: Upstream) -> dict[str, dict[str, Any]]:
-        reply = upstream.send("supabase", "auth.jwks", "GET", self._url, headers={}, repeatable=True)
-        if reply.status != 200:
-            raise refusal("supabase", "auth.jwks", reply)
-        keys = reply.json.get("keys") if isinstance(reply.json, dict) else None
+        response = upstream.send(Request("supabase", "auth.jwks", "GET", self._url, repeatable=True))
+        if response.status != 200:
+            raise refusal("supabase", "auth.jwks", response)
+        keys = response.json.get("keys") if isinstance(response.json, dict) else None
         if not isinstance(keys, list):
-            raise nonsense("supabase", "auth.jwks", "a list of keys", reply)
+            raise malformed("supabase", "auth.jwks", "a list of keys", response)
         return {k["kid"]: k for k in keys if isinstance(k, dict) and isinstance(k.get("kid"), str)}

@@ -19,7 +19,7 @@ from tests.support.callers import CREATE, PROVISION
 from tests.support.tls_servers import Authority, Server, saying, serving
 from wpp.config import settings_from
 from wpp.errors import NotConfigured
-from wpp.http.exchange import ExchangeFailed, Reply
+from wpp.http.messages import Response, TransportFailed
 from wpp.http.sockets import BoundedAdapter
 from wpp.http.transport import MAX_ANSWER_BYTES, Transport
 
@@ -44,8 +44,8 @@ def transport() -> Iterator[Transport]:
     made.close()
 
 
-def get(transport: Transport, url: str, timeout: float = TIMEOUT) -> Reply:
-    return transport.exchange("GET", url, {"apikey": "credential"}, None, timeout)
+def get(transport: Transport, url: str, timeout: float = TIMEOUT) -> Response:
+    return transport.send("GET", url, {"apikey": "credential"}, None, timeout)
 
 
 # TLS
@@ -75,7 +75,7 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
     if kind in ("another host", "expired"):
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     with serving(saying(OK), context) as server:
-        with pytest.raises(ExchangeFailed):
+        with pytest.raises(TransportFailed):
             get(transport, server.url.replace("http://", "https://"))
         assert server.connections == 1
         assert b"credential" not in b"".join(server.requests)
@@ -89,7 +89,7 @@ def test_old_versions_of_tls_are_refused(
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with serving(saying(OK), context) as server, pytest.raises(ExchangeFailed):
+    with serving(saying(OK), context) as server, pytest.raises(TransportFailed):
         get(transport, server.url)
 
 
@@ -108,7 +108,7 @@ def test_the_environment_changes_neither_who_is_trusted_nor_the_way(
     with serving(saying(OK)) as proxy, serving(saying(OK), authority.context("127.0.0.1")) as server:
         monkeypatch.setenv(name, str(authority.path) if "BUNDLE" in name else proxy.url)
         transport = Transport()
-        with pytest.raises(ExchangeFailed):
+        with pytest.raises(TransportFailed):
             get(transport, server.url)
         transport.close()
         assert proxy.connections == 0
@@ -238,7 +238,7 @@ def test_an_answer_that_is_too_large_is_cut_off_and_refused(transport: Transport
     tracemalloc.start()
     began = time.monotonic()
     try:
-        with pytest.raises(ExchangeFailed):
+        with pytest.raises(TransportFailed):
             get(transport, server.url)
         took, (_, peak) = time.monotonic() - began, tracemalloc.get_traced_memory()
     finally:
@@ -254,7 +254,7 @@ def test_an_answer_that_trickles_in_ends_with_the_timeout(transport: Transport) 
         began = time.monotonic()
         try:
             get(transport, server.url, 0.5)
-        except ExchangeFailed as error:
+        except TransportFailed as error:
             took = time.monotonic() - began
             return None if error.timed_out and took < 0.5 + MARGIN else f"{kind}: {error!r} after {took:.2f} s"
         finally:
@@ -283,7 +283,7 @@ def test_a_slow_answer_over_tls_ends_with_the_timeout_too(
         if not trusted:
             server._talk = lambda connection: time.sleep(3)
         began = time.monotonic()
-        with pytest.raises(ExchangeFailed) as caught:
+        with pytest.raises(TransportFailed) as caught:
             get(transport, server.url.replace("http://", "https://"), 0.5)
         assert caught.value.timed_out
         assert time.monotonic() - began < 0.5 + MARGIN
@@ -305,7 +305,7 @@ def test_connecting_and_answering_share_one_timeout(
     late.load_cert_chain(authority._folder / "127.0.0.12False.pem")
     with serving(lambda _: time.sleep(3), late) as server:
         began = time.monotonic()
-        with pytest.raises(ExchangeFailed):
+        with pytest.raises(TransportFailed):
             get(transport, server.url, 0.5)
         assert time.monotonic() - began < 0.5 + 0.2
 

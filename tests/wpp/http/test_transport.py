@@ -17,7 +17,7 @@ from emulator.processes import ROOT
 from tests.support.servers import wait_for
 from tests.support.tls_servers import Authority, saying, serving
 from wpp.faas.function import _Process
-from wpp.http.exchange import ExchangeFailed, Reply
+from wpp.http.messages import Response, TransportFailed
 from wpp.http.transport import Transport
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLCon
     return authority.context("127.0.0.1")
 
 
-def get(transport: Transport, url: str, timeout: float = 2.0) -> Reply:
-    return transport.exchange("GET", f"{url}/", {"apikey": "credential"}, None, timeout)
+def get(transport: Transport, url: str, timeout: float = 2.0) -> Response:
+    return transport.send("GET", f"{url}/", {"apikey": "credential"}, None, timeout)
 
 
 def answer(body: bytes, *headers: bytes) -> bytes:
@@ -143,21 +143,21 @@ def test_a_process_ends_while_connections_are_still_being_made() -> None:
 )  # fmt: skip
 def test_a_length_that_is_none_or_two_is_refused(transport: Transport, lengths: list[bytes]) -> None:
     head = HEAD + b"".join(b"Content-Length: " + length + b"\r\n" for length in lengths)
-    with serving(saying(head + b"\r\n{}")) as server, pytest.raises(ExchangeFailed, match="rules of HTTP"):
+    with serving(saying(head + b"\r\n{}")) as server, pytest.raises(TransportFailed, match="rules of HTTP"):
         get(transport, server.url)
 
 
 @pytest.mark.parametrize("length", [b"10", b"10 ", b"\t10\t", b"10\r\nContent-Length: 10"])
 def test_an_answer_that_ends_too_early_is_none(transport: Transport, length: bytes) -> None:
     whole = HEAD + b"Content-Length: " + length + b"\r\n\r\n[1]"
-    with serving(saying(whole)) as server, pytest.raises(ExchangeFailed, match="too early"):
+    with serving(saying(whole)) as server, pytest.raises(TransportFailed, match="too early"):
         get(transport, server.url)
 
 
 def test_an_interim_answer_does_not_hand_the_real_one_to_the_next_call(transport: Transport) -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     with serving(saying_in_turn(early + answer(b'"first"'), answer(b'"second"'))) as server:
-        with pytest.raises(ExchangeFailed):
+        with pytest.raises(TransportFailed):
             get(transport, server.url)
         server._talk = saying(answer(b'"second"'))
         assert get(transport, server.url).json == "second"
@@ -190,7 +190,7 @@ def test_a_large_request_on_a_new_connection_waits_for_its_reader(transport: Tra
 
     with serving(read_slowly) as server:
         server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        assert transport.exchange("PATCH", f"{server.url}/", {}, body, 10).status == 200
+        assert transport.send("PATCH", f"{server.url}/", {}, body, 10).status == 200
 
 
 def test_a_chunk_of_less_than_nothing_is_bounded_like_any_answer(transport: Transport) -> None:
@@ -201,7 +201,7 @@ def test_a_chunk_of_less_than_nothing_is_bounded_like_any_answer(transport: Tran
 
     tracemalloc.start()
     try:
-        with serving(endless) as server, pytest.raises(ExchangeFailed):
+        with serving(endless) as server, pytest.raises(TransportFailed):
             get(transport, server.url)
         assert tracemalloc.get_traced_memory()[1] < 16_000_000
     finally:

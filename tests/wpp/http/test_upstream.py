@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator.faults import Fault
-from wpp.errors import DeadlinePassed, InvalidToken, UpstreamBroken, UpstreamTimeout
+from wpp.errors import DeadlinePassed, UpstreamBroken, UpstreamTimeout
+from wpp.http.messages import Request
 from wpp.http.upstream import Trace, retry_delay
 
 if TYPE_CHECKING:
     from emulator.stack import Stack
-    from wpp.http.exchange import Reply
+    from wpp.http.messages import Response
     from wpp.http.upstream import Upstream
     from wpp.runtime import Runtime
 
 
-def get(upstream: Upstream, stack: Stack, *, repeatable: bool = True, timeout: float = 2) -> Reply:
+def get(upstream: Upstream, stack: Stack, *, repeatable: bool = True, timeout: float = 2) -> Response:
     url = f"{stack.supabase_server.url}/auth/v1/health"
-    return upstream.send("supabase", "health", "GET", url, headers={}, repeatable=repeatable, timeout=timeout)
+    return upstream.send(Request("supabase", "health", "GET", url, repeatable=repeatable, timeout=timeout))
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_nothing_is_sent_after_the_deadline(stack: Stack, runtime: Runtime) -> N
 
 def test_a_server_that_cannot_be_reached_is_broken(stack: Stack, upstream: Upstream) -> None:
     with pytest.raises(UpstreamBroken, match="cannot be reached"):
-        upstream.send("supabase", "x", "GET", "http://127.0.0.1:1/", headers={}, repeatable=False)
+        upstream.send(Request("supabase", "x", "GET", "http://127.0.0.1:1/"))
 
 
 def test_a_pool_that_was_closed_in_this_moment_is_broken(stack: Stack, upstream: Upstream, runtime: Runtime) -> None:
@@ -130,73 +130,7 @@ def _arrived(stack: Stack, number: int) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("connected", [False, True], ids=["at first", "on a kept connection"])
-def test_something_is_done_between_a_request_and_its_answer(
-    stack: Stack, upstream: Upstream, *, connected: bool
-) -> None:
-    if connected:
-        get(upstream, stack)
-    threads: list[int] = []
-    stack.supabase_server.inject(Fault("*", "hang"))
-
-    def meanwhile() -> None:
-        threads.append(threading.get_ident())
-        _arrived(stack, connected + 1)
-
-    with upstream.while_waiting(meanwhile), pytest.raises(UpstreamTimeout):
-        get(upstream, stack, repeatable=False, timeout=0.3)
-    assert len(threads) == 1
-    assert (threads[0] == threading.get_ident()) is connected
-
-
-def test_an_answer_that_is_there_is_read_however_long_the_other_call_took(stack: Stack, upstream: Upstream) -> None:
-    get(upstream, stack)
-    with upstream.while_waiting(lambda: time.sleep(0.3)):
-        assert get(upstream, stack, repeatable=False, timeout=0.2).status == 200
-
-
-@pytest.mark.parametrize("connected", [False, True], ids=["at first", "on a kept connection"])
-@pytest.mark.parametrize("broken", [False, True])
-def test_the_error_of_what_is_done_meanwhile_comes_first(
-    stack: Stack, upstream: Upstream, *, connected: bool, broken: bool
-) -> None:
-    if connected:
-        get(upstream, stack)
-    if broken:
-        stack.supabase_server.inject(Fault("*", "reset"))
-
-    def refuse() -> None:
-        raise InvalidToken("no")
-
-    with pytest.raises(InvalidToken), upstream.while_waiting(refuse):
-        get(upstream, stack, repeatable=False)
-
-
-def test_it_is_done_once_though_the_request_is_repeated(stack: Stack, upstream: Upstream) -> None:
-    stack.supabase_server.inject(Fault("*", "reset", times=2))
-    done: list[int] = []
-
-    def slowly() -> None:
-        time.sleep(0.2)
-        done.append(1)
-
-    with upstream.while_waiting(slowly):
-        assert get(upstream, stack).status == 200
-    assert done == [1]
-
-
-def test_it_is_done_where_nothing_is_sent_but_not_after_a_failure(stack: Stack, upstream: Upstream) -> None:
-    done: list[int] = []
-    with upstream.while_waiting(lambda: done.append(1)):
-        pass
-    assert done == [1]
-    with pytest.raises(ZeroDivisionError), upstream.while_waiting(lambda: done.append(2)):
-        raise ZeroDivisionError
-    get(upstream, stack)
-    assert done == [1]
-
-
-def test_overlapping_calls_are_one_wait() -> None:
+def test_overlapping_requests_are_one_round_trip() -> None:
     from wpp.clock import Clock
 
     seconds = [0.0]
@@ -204,10 +138,10 @@ def test_overlapping_calls_are_one_wait() -> None:
     first = trace.begin()
     second = trace.begin()
     seconds[0] = 1
-    trace.end("platform", "status", 200, first)
+    trace.end(Request("platform", "status", "GET", "x"), first)
     seconds[0] = 2
-    trace.end("platform", "qr", 200, second)
+    trace.end(Request("platform", "qr", "GET", "x"), second)
     third = trace.begin()
     seconds[0] = 5
-    trace.end("platform", "start", 200, third)
-    assert (len(trace.calls), trace.waits, trace.waited) == (3, 2, 5.0)
+    trace.end(Request("platform", "start", "POST", "x"), third)
+    assert (len(trace.requests), trace.round_trips, trace.waited) == (3, 2, 5.0)

@@ -1,0 +1,64 @@
+"""What is sent to Supabase and the platform, and what comes back.
+
+Apart from the transport, so that a preflight or a health check, which send nothing, load neither `requests` nor urllib3.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wpp.errors import System
+
+CALL_TIMEOUT = 8.0
+"""Seconds for one ordinary request: three of them fit into a gateway's 30."""
+
+
+class Request(NamedTuple):
+    system: System
+    name: str
+    """How logs, traces and errors name it: `create`, `rest.PATCH.messenger_integrations`."""
+    method: str
+    url: str
+    headers: Mapping[str, str] = MappingProxyType({})
+    payload: Any = None
+    """Sent as JSON; None sends no body."""
+    timeout: float = CALL_TIMEOUT
+    """Seconds for one attempt."""
+    repeatable: bool = False
+    """Whether it is sent again after lost connections, timeouts, 429 and 5xx: for reads, and for what an idempotency key
+    protects."""
+    patience: float | None = None
+    """Seconds for all attempts together: for what only helps, and must not hold up the rest."""
+
+    def __repr__(self) -> str:
+        return f"Request({self.name}, {self.method} {self.url})"
+
+
+class Response:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        """Names in lower case."""
+        self.body = body
+
+    @cached_property
+    def json(self) -> Any:
+        """The decoded body, or None if it is not JSON: no response that we use is a bare null."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+class TransportFailed(Exception):  # it becomes an UpstreamError one level up
+    """No usable response came."""
+
+    def __init__(self, problem: str, *, timed_out: bool = False) -> None:
+        super().__init__(problem)
+        self.timed_out = timed_out
