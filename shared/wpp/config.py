@@ -1,4 +1,4 @@
-"""The settings: one frozen object from the environment. Nothing else in `wpp` reads `os.environ`."""
+"""The configuration: one frozen object from the environment. Nothing else in `wpp` reads `os.environ`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NEIGHBOUR = re.compile(r"[a-z][\w-]*", re.ASCII)
 _MIN_JWT_SECRET = 16
 
 
-class Settings(NamedTuple):
+class Config(NamedTuple):
     supabase_url: str
     supabase_service_role_key: Secret
     supabase_jwt_secret: Secret | None
@@ -43,12 +43,12 @@ class Settings(NamedTuple):
         return [secret for secret in known if secret is not None]
 
 
-def settings_from(env: Mapping[str, str] = os.environ) -> Settings:
-    """Reads all settings. Raises NotConfigured with everything that is missing or wrong in one message."""
+def settings_from(env: Mapping[str, str] = os.environ) -> Config:
+    """Reads the whole configuration. Raises NotConfigured with everything that is missing or wrong in one message."""
     reader = _Reader(env)
     supabase_url = reader.url("SUPABASE_URL", None)
     service_key = reader.secret("SUPABASE_SERVICE_ROLE_KEY")
-    settings = Settings(
+    config = Config(
         supabase_url=supabase_url,
         supabase_service_role_key=service_key or PlainSecret(""),
         supabase_jwt_secret=reader.secret("SUPABASE_JWT_SECRET", required=False, least=_MIN_JWT_SECRET),
@@ -62,7 +62,7 @@ def settings_from(env: Mapping[str, str] = os.environ) -> Settings:
     )
     if reader.problems:
         raise NotConfigured("Not configured: " + "; ".join(reader.problems))
-    return settings
+    return config
 
 
 def is_lambda(env: Mapping[str, str] = os.environ) -> bool:

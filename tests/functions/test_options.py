@@ -164,7 +164,7 @@ def test_a_key_of_any_printable_kind_is_taken_and_never_stored_itself(caller: Ca
 
 
 def test_a_row_remembers_the_newest_keys_only() -> None:
-    from wpp.provisioning.request import KeyedRequest
+    from wpp.provisioning.options import KeyedRequest
 
     settings: dict[str, Any] = {"theirs": 1}
     for number in range(60):

@@ -18,7 +18,7 @@ from wpp.errors import NotConfigured
 from wpp.http.messages import TransportFailed
 from wpp.http.transport import Transport
 from wpp.provisioning import creation, session
-from wpp.provisioning.request import Options
+from wpp.provisioning.options import Options
 from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:

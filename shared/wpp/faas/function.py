@@ -41,11 +41,18 @@ class Call(NamedTuple):
         return "Call(***)"
 
 
+class Result(NamedTuple):
+    """What a function answers."""
+
+    fields: Mapping[str, Any]
+    """Beside `success` and `warnings`."""
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
 class Function(NamedTuple):
     name: str
     """As it is served: `wpp-create`."""
-    run: Callable[[Invocation, Call], Mapping[str, Any]]
-    """The answer's fields beside `success` and `warnings`."""
+    run: Callable[[Invocation, Call], Result]
     error_fields: Mapping[str, Any] = MappingProxyType({})
     """Further fields of every error."""
     error_texts: Mapping[type[WppError], tuple[int, str]] = MappingProxyType({})
@@ -146,7 +153,7 @@ class _Exchange:
         headers |= {"X-Request-Id": self._request_id, "Server-Timing": self._server_timing()}
         return json_answer(status, body, headers)
 
-    def _run(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _run(self) -> tuple[dict[str, Any], Mapping[str, str]]:
         if self._request.method != "POST":
             raise MethodNotAllowed("Only POST, GET and OPTIONS are served here")
         runtime = _PROCESS.runtime()
@@ -155,11 +162,11 @@ class _Exchange:
         seconds_left = self._request.seconds_left
         invocation = runtime.begin(self._function.name, self._request_id, seconds_left, self._trace)
         try:
-            fields = self._function.run(invocation, call)
+            result = self._function.run(invocation, call)
         finally:
             self._log = invocation.log
         warnings = {"warnings": invocation.warnings} if invocation.warnings else {}
-        return {"success": True, **fields, **warnings}, invocation.answer_headers
+        return {"success": True, **result.fields, **warnings}, result.headers
 
     def _failure(self, error: WppError) -> tuple[int, dict[str, Any], dict[str, str]]:
         status, text = self._function.error_texts.get(type(error), (error.status, str(error)))

@@ -27,8 +27,8 @@ def invocation(runtime: Runtime) -> Invocation:
 
 def created(invocation: Invocation, organization_id: str | None = None) -> Credentials:
     return create_client(
-        invocation.settings.wpp_base_url,
-        invocation.settings.wpp_secret,
+        invocation.config.wpp_base_url,
+        invocation.config.wpp_secret,
         organization_id or str(uuid.uuid4()),
         upstream=invocation.upstream,
         idempotency_key=str(uuid.uuid4()),
@@ -39,7 +39,7 @@ def created(invocation: Invocation, organization_id: str | None = None) -> Crede
 def client(invocation: Invocation) -> WppClient:
     credentials = created(invocation)
     memory = invocation.runtime.memory.tokens
-    return WppClient(invocation.settings.wpp_base_url, credentials, invocation.upstream, memory)
+    return WppClient(invocation.config.wpp_base_url, credentials, invocation.upstream, memory)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_create_is_asked_with_the_secret_and_the_idempotency_key(stack: Stack, i
 
 
 def test_a_wrong_secret_is_refused_by_its_variable_and_never_by_its_value(invocation: Invocation) -> None:
-    url = invocation.settings.wpp_base_url
+    url = invocation.config.wpp_base_url
     with pytest.raises(UpstreamRefused, match="WPP_SECRET") as caught:
         create_client(url, PlainSecret("wrong-secret"), "org", upstream=invocation.upstream, idempotency_key="key")
     assert "wrong-secret" not in str(caught.value)
@@ -167,7 +167,7 @@ def test_a_message_that_is_not_accepted_is_an_error(stack: Stack, client: WppCli
 def test_a_session_name_cannot_leave_its_place_in_the_path(stack: Stack, invocation: Invocation) -> None:
     credentials = Credentials(created(invocation).api_key, "../../auth?x=1#")
     client = WppClient(
-        invocation.settings.wpp_base_url, credentials, invocation.upstream, invocation.runtime.memory.tokens
+        invocation.config.wpp_base_url, credentials, invocation.upstream, invocation.runtime.memory.tokens
     )
     with pytest.raises(UpstreamError):
         client.status()
@@ -179,7 +179,7 @@ def test_a_name_that_no_quoting_keeps_in_its_place_is_not_called(
     stack: Stack, client: WppClient, invocation: Invocation, name: str
 ) -> None:
     stack.platform_server.clear()
-    settings, memory = invocation.settings, invocation.runtime.memory
+    settings, memory = invocation.config, invocation.runtime.memory
     with pytest.raises(ValueError, match="cannot stand in an address"):
         WppClient(settings.wpp_base_url, Credentials("key", name), invocation.upstream, memory.tokens)
     with pytest.raises(ValueError, match="cannot stand in an address"):
@@ -245,7 +245,7 @@ def test_a_stored_token_saves_the_fetch(stack: Stack, invocation: Invocation, cl
     stored = stored_token(text, int((time.time() + 600) * 1000))
     invocation.runtime.memory.clear()
     again = WppClient(
-        invocation.settings.wpp_base_url,
+        invocation.config.wpp_base_url,
         client.credentials,
         invocation.upstream,
         invocation.runtime.memory.tokens,
