@@ -15,7 +15,6 @@ from wpp.http.messages import Request
 from wpp.http.upstream import malformed, refusal
 from wpp.platform.state import SessionState, State, read_qr, read_state
 from wpp.platform.token import fresh_token
-from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
     from wpp.http.messages import Response
@@ -38,9 +37,6 @@ class Credentials:
 
     api_key: str = field(repr=False)
     session: str
-
-    def __post_init__(self) -> None:
-        REDACTION.conceal(self.api_key)
 
 
 def create_client(

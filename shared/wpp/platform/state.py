@@ -5,8 +5,6 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from wpp.redaction import REDACTION
-
 
 class State(enum.Enum):
     CONNECTED = "connected"
@@ -31,7 +29,9 @@ class SessionState:
         self.qr = qr
         """A QR that came along: raw pairing text or a `data:` picture. It pairs a phone, so it is a credential."""
         self.warning = warning
-        REDACTION.conceal(qr)
+
+    def __repr__(self) -> str:
+        return f"SessionState({self.state.value})"
 
 
 def read_state(body: Any) -> SessionState | None:

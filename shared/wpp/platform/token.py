@@ -7,8 +7,6 @@ import json
 import math
 from typing import Any
 
-from wpp.redaction import REDACTION
-
 _DEFAULT_LIFETIME = 900.0  # seconds; seen in production, where the answer often does not say
 _LONGEST_LIFETIME = 24 * 3600.0
 _EARLY = 30.0  # seconds before its end that a token is not used any more
@@ -20,7 +18,9 @@ class AccessToken:
         self.expires_at = expires_at
         """Seconds since 1970, by our clock."""
         self.renew_at = renew_at
-        REDACTION.conceal(text)
+
+    def __repr__(self) -> str:
+        return "AccessToken(***)"
 
     def usable(self, now: float) -> bool:
         return now < self.renew_at

@@ -34,6 +34,9 @@ class Integration(NamedTuple):
     created_at: str
     updated_at: str | None
 
+    def __repr__(self) -> str:
+        return f"Integration({self.id}, ***)"  # its settings hold the credentials
+
 
 class Organization(NamedTuple):
     id: str
