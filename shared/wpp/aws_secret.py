@@ -1,4 +1,4 @@
-"""Secrets that live in AWS: a setting that is an ARN is fetched with boto3, kept for five minutes, fetched anew when refused.
+"""Secrets that live in AWS: one that is given as an ARN is fetched with boto3, kept for five minutes, fetched anew when refused.
 
 arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>        the whole secret
 arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>#key    one field of a JSON secret
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class AwsSecrets:
-    """The secrets of one settings object. Safe to use from several threads; settings that share an ARN share one fetch."""
+    """The secrets of one configuration. Safe to use from several threads; variables that share an ARN share one fetch."""
 
     def __init__(self, clock: Clock | None = None, fetch: Fetch | None = None) -> None:
         self._clock = clock or Clock()
@@ -55,7 +55,7 @@ class AwsSecrets:
         self._documents: dict[str, _Document] = {}
 
     def secret(self, variable: str, arn: str, *, least: int = 1) -> AwsSecret | None:
-        """The secret that the setting `variable` names, None where `arn` is no ARN of a secret. Nothing is fetched yet."""
+        """The secret that `variable` names; None if `arn` is not the ARN of a secret. Nothing is fetched yet."""
         match = _ARN.fullmatch(arn)
         if match is None or (match["key"] and not match["sm"]):
             return None
@@ -150,7 +150,7 @@ class _Document:
 
 
 class AwsSecret:
-    """One setting. Errors name its variable, never a value."""
+    """The secret of one variable. Errors name the variable, never a value."""
 
     def __init__(self, document: _Document, variable: str, key: str | None, least: int) -> None:
         self._document = document
@@ -189,7 +189,7 @@ class AwsSecret:
             try:
                 fields = json.loads(text)
             except (ValueError, RecursionError):
-                raise NotConfigured(f"{self._variable}: the secret is no JSON object, so it has no field") from None
+                raise NotConfigured(f"{self._variable}: the secret is not a JSON object, so it has no fields") from None
             value = fields.get(self._key) if isinstance(fields, dict) else None
             if not isinstance(value, str):
                 raise NotConfigured(f"{self._variable}: the secret has no text field of the name after #")

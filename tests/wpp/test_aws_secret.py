@@ -73,7 +73,7 @@ def test_a_secret_a_field_of_it_and_a_parameter_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "key", "problem"),
     [
-        ("s3cret-text", "#a", "no JSON"),
+        ("s3cret-text", "#a", "not a JSON object"),
         ('{"b": "s3cret-text"}', "#a", "no text field"),
         ("ключ-s3cret", "", "characters"),
         (" ", "", "shorter"),
@@ -174,6 +174,6 @@ def test_the_configuration_names_the_secrets_at_hand_and_fetches_none() -> None:
 
 
 @pytest.mark.parametrize("arn", ["arn:aws:s3:::bucket", "arn:aws:ssm:eu:1:parameter/x", "arn:", f"{ARN} x"])
-def test_an_arn_of_something_else_is_reported_with_the_other_settings(arn: str) -> None:
+def test_an_arn_of_something_else_is_reported_with_the_other_problems(arn: str) -> None:
     with pytest.raises(NotConfigured, match=r"SUPABASE_URL is missing.*WPP_SECRET must be the ARN"):
         settings_from({"WPP_SECRET": arn})

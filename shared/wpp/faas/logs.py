@@ -1,6 +1,7 @@
 """One JSON object per line on standard error: time, level, message, and the fields of the invocation.
 
-What goes through the logger "wpp" is redacted as it is formatted. Records of other libraries never come here.
+What goes through the logger "wpp" is redacted as it is formatted. Records of other libraries do not come here: those that quote
+headers and bodies log errors only.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ KnownSecrets = Callable[[], Iterable[str]]
 """The secrets at hand when a line is written. Called for each line, so it must neither wait nor log."""
 
 _LOG = logging.getLogger("wpp")
+# urllib3 quotes response headers that it cannot parse; botocore, at DEBUG, the secrets that it fetches. And the runtime may set
+# the root logger to DEBUG, as AWS Lambda does for its "application log level".
+_QUOTING = ("urllib3", "botocore")
 
 
 class JsonLines(logging.Formatter):
@@ -43,8 +47,8 @@ class JsonLines(logging.Formatter):
         line.update({k: v for k, v in (fields or {}).items() if v is not None})
         if record.exc_info and record.exc_info[0]:
             line["error"] = described(record.exc_info[0], record.exc_info[2])
-        # JSON spells out every control character but this one.
-        return json.dumps(Redaction(self._known_secrets()).value(line)).replace("\x7f", "\\u007f")
+        # JSON in ASCII: every control character is spelled out, whatever it would do to a terminal.
+        return json.dumps(Redaction(self._known_secrets()).value(line))
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -70,7 +74,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 def set_up(known_secrets: KnownSecrets | None = None, *, level: int | None = None) -> None:
     """Idempotent. `level` is LOG_LEVEL's unless given; `known_secrets` stay known until others are given.
 
-    Other loggers keep their own handlers, levels and formats.
+    Of other loggers, only the levels of urllib3 and botocore are set.
     """
     level = log_level() if level is None else level
     if _LOG.level != level:  # setting it has every logger decide anew what it lets through
@@ -81,5 +85,7 @@ def set_up(known_secrets: KnownSecrets | None = None, *, level: int | None = Non
         handler.setFormatter(JsonLines())
         _LOG.addHandler(handler)
         _LOG.propagate = False
+        for name in _QUOTING:
+            logging.getLogger(name).setLevel(logging.ERROR)
     if known_secrets is not None:
         handler.setFormatter(JsonLines(known_secrets))

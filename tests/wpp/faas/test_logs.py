@@ -21,6 +21,7 @@ SECRETS = {
     "known": 'a "quoted" \\ secret/with+signs=%',
     "known by its form": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
 }
+LIBRARIES = ["urllib3", "botocore", "gunicorn.error"]
 
 
 @pytest.fixture
@@ -42,11 +43,15 @@ def log(stream: io.StringIO) -> logging.Logger:
 def package_log() -> Iterator[logging.Logger]:
     """The logger of the package, without a handler as in a new process."""
     log = logging.getLogger("wpp")
-    handlers, level = log.handlers[:], log.level
+    handlers = log.handlers[:]
+    levels = {other: other.level for other in (log, *map(logging.getLogger, LIBRARIES))}
     log.handlers.clear()
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(logging.NOTSET)
     yield log
     log.handlers[:] = handlers
-    log.setLevel(level)
+    for other, level in levels.items():
+        other.setLevel(level)
 
 
 def _raise_from(text: str) -> None:
@@ -155,15 +160,30 @@ def test_a_line_that_cannot_be_written_does_not_show_its_arguments(
     assert json.loads(capsys.readouterr().err)["message"] == "a log line could not be written"
 
 
-def test_the_logs_of_other_libraries_are_left_alone(
+@pytest.mark.usefixtures("package_log")
+def test_libraries_that_quote_headers_and_bodies_log_errors_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        logging.getLogger(), "level", logging.DEBUG
+    )  # as on Lambda with the application log level DEBUG
+    logs.set_up()
+    for name in ("urllib3.connectionpool", "urllib3.connection", "botocore.parsers", "botocore.endpoint"):
+        assert logging.getLogger(name).getEffectiveLevel() == logging.ERROR
+
+
+@pytest.mark.usefixtures("package_log")
+def test_the_logs_of_other_libraries_are_left_alone() -> None:
+    other, factory = logging.getLogger("gunicorn.error"), logging.getLogRecordFactory()
+    before = (other.getEffectiveLevel(), other.handlers[:], other.propagate)
+    logs.set_up()
+    assert (other.getEffectiveLevel(), other.handlers[:], other.propagate) == before
+    assert logging.getLogRecordFactory() is factory
+
+
+def test_our_level_is_the_one_of_the_configuration(
     package_log: logging.Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def state() -> list[Any]:
-        others = [logging.getLogger(name) for name in ("urllib3.connectionpool", "botocore", "gunicorn.error")]
-        return [logging.getLogRecordFactory(), *[(other.getEffectiveLevel(), other.handlers) for other in others]]
-
-    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
-    before = state()
+    monkeypatch.setenv("LOG_LEVEL", "warning")
     logs.set_up()
-    assert package_log.isEnabledFor(logging.DEBUG)
-    assert state() == before
+    assert package_log.level == logging.WARNING
+    logs.set_up(level=logging.CRITICAL)
+    assert package_log.level == logging.CRITICAL
