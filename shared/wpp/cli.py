@@ -65,8 +65,7 @@ class _Result:
 def main(arguments: Sequence[str]) -> int:
     """Runs one command: the exit code. Raises SystemExit where the arguments are wrong."""
     options = _parser().parse_args(arguments)
-    logs.set_up()
-    _LOG.setLevel(log_level() if options.verbose else logging.CRITICAL)
+    logs.set_up(level=_level(options))
     try:
         return _carried_out(options)
     except (NotConfigured, CannotDraw) as error:
@@ -87,6 +86,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _carried_out(options: argparse.Namespace) -> int:
     settings = settings_from()
+    logs.set_up(settings.known_secrets, level=_level(options))
     wait = getattr(options, "wait", 0.0)
     seconds = max(settings.deadline_seconds, wait + _SPARE)
     runtime = Runtime(settings._replace(deadline_seconds=seconds, qr_wait_seconds=wait))
@@ -101,6 +101,10 @@ def _carried_out(options: argparse.Namespace) -> int:
     _show(result, as_json=options.json)
     sys.stdout.flush()
     return result.code
+
+
+def _level(options: argparse.Namespace) -> int:
+    return log_level() if options.verbose else logging.CRITICAL
 
 
 def _create(invocation: Invocation, options: argparse.Namespace) -> _Result:

@@ -42,6 +42,10 @@ class Config(NamedTuple):
         known = [self.supabase_service_role_key, self.supabase_anon_key, self.supabase_jwt_secret, self.wpp_secret]
         return [secret for secret in known if secret is not None]
 
+    def known_secrets(self) -> list[str]:
+        """The values that are at hand. Nothing is fetched."""
+        return [value for value in (secret.known_value() for secret in self.secrets) if value is not None]
+
 
 def settings_from(env: Mapping[str, str] = os.environ) -> Config:
     """Reads the whole configuration. Raises NotConfigured with everything that is missing or wrong in one message."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.projects import Ledger, Project
 
 BOTH = [CREATE, PROVISION]
-SAID = "said-by-the-upstream"
+TEXT = "text-of-the-upstream"
 
 
 @pytest.fixture
@@ -101,22 +101,29 @@ def test_without_an_anon_key_the_service_key_stands_in_for_it_and_nothing_else_d
 
 
 def test_what_an_upstream_says_is_in_no_log_and_in_no_answer(project: Project, user: Caller) -> None:
-    """No credential, so no redaction takes it out: it must not get there."""
+    """It is not a credential, so no redaction takes it out: it must not get there."""
     user.create()
-    body = b'{"error": "%(s)s", "message": "%(s)s", "code": "%(s)s", "hint": "%(s)s"}' % {b"s": SAID.encode()}
-    headers = {"X-Said": SAID, "Retry-After": SAID, "WWW-Authenticate": SAID, "Set-Cookie": f"{SAID}=1"}
+    body = b'{"error": "%(s)s", "message": "%(s)s", "code": "%(s)s", "hint": "%(s)s"}' % {b"s": TEXT.encode()}
+    headers = {"X-Text": TEXT, "Retry-After": TEXT, "WWW-Authenticate": TEXT, "Set-Cookie": f"{TEXT}=1"}
     seen = {process: len(process.output()) for process in project.processes.values()}
     answers = []
     for call in ("auth.user", "rest.GET.profiles", "token", "status", "qr", "create"):
         server = project.stack.supabase_server if "." in call else project.stack.platform_server
         caller = new_caller(project.stack, project.processes) if call == "create" else user
-        for status, said in ((400, body), (403, body), (409, body), (200, body), (200, b"<html>" + body), (429, body)):
+        for status, content in (
+            (400, body),
+            (403, body),
+            (409, body),
+            (200, body),
+            (200, b"<html>" + body),
+            (429, body),
+        ):
             project.stack.platform.revoke_tokens(user.row()["settings"]["wppAccountNumber"])
-            server.inject(Fault(call, status=status, body=said, headers=headers, times=2))
+            server.inject(Fault(call, status=status, body=content, headers=headers, times=2))
             answers += [caller.create()]
             server.clear_faults()
     logs = "".join(process.output()[start:] for process, start in seen.items())
     assert {502, 401} <= {answer.status_code for answer in answers}
     assert logs.count('"message": "answered"') == len(answers)
-    assert SAID not in logs
-    assert not [answer.text for answer in answers if SAID in answer.text + str(answer.headers)]
+    assert TEXT not in logs
+    assert not [answer.text for answer in answers if TEXT in answer.text + str(answer.headers)]

@@ -70,6 +70,7 @@ class _Process:
         with self._lock:
             if self._runtime is None:
                 settings = settings_from()
+                logs.set_up(settings.known_secrets)
                 with _collector_paused():
                     self._runtime = Runtime(settings)
                     self._runtime.connect()  # meanwhile:

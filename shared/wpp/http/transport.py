@@ -18,7 +18,6 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 
 from wpp.http.messages import Response, TransportFailed
 from wpp.http.sockets import BoundedAdapter
-from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,7 +54,6 @@ class Transport:
         Nothing ambient is used: no proxies, no .netrc, no cookies. Redirects are answers.
         Raises TransportFailed for everything that urllib3 and http.client can raise.
         """
-        _conceal(headers)
         origin, path = _parted(url)
         give_up = time.monotonic() + timeout
         try:
@@ -181,12 +179,6 @@ def _received(connection: PooledConnection, timeout: float) -> Response:
     if missing:  # http.client says so itself only where all is read at once
         raise TransportFailed("ended its answer too early")
     return Response(response.status, headers, content)
-
-
-def _conceal(headers: Mapping[str, str]) -> None:
-    """Whatever we identify ourselves with, wherever it came from, is in no log from here on."""
-    REDACTION.conceal(headers.get("Authorization", "").removeprefix("Bearer "))
-    REDACTION.conceal(headers.get("apikey"))
 
 
 def _require_sense(response: HTTPResponse) -> None:

@@ -37,7 +37,7 @@ class Integration(NamedTuple):
     updated_at: str | None
 
     def __repr__(self) -> str:
-        return f"Integration({self.id!r})"
+        return f"Integration({self.id}, ***)"  # its settings hold the credentials
 
 
 class Organization(NamedTuple):
