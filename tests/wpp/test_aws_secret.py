@@ -109,7 +109,7 @@ def test_a_rotated_secret_needs_no_restart(caller: Caller, monkeypatch: pytest.M
         monkeypatch.setenv(variable, value)
     monkeypatch.setattr(function, "_PROCESS", function._Process())
     served = function.Function(
-        "wpp-create", lambda invocation, call: {"s": connect(invocation, call.access_token).session}
+        "wpp-create", lambda invocation, call: function.Result({"s": connect(invocation, call.access_token).session})
     )
     function.prepare()  # the instance has the older one now
     boto3.client("secretsmanager", REGION).put_secret_value(

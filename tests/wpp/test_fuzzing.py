@@ -21,7 +21,7 @@ from wpp.clock import Clock, Deadline
 from wpp.config import settings_from
 from wpp.errors import CallerError
 from wpp.faas import function, functions_framework
-from wpp.faas.function import Call, Function
+from wpp.faas.function import Call, Function, Result
 from wpp.http.transport import Transport
 from wpp.http.upstream import Upstream
 from wpp.supabase.caller import CallerCheck, bearer_token
@@ -47,7 +47,7 @@ class Reached(Exception):
     pass
 
 
-def _run(invocation: Invocation, call: Call) -> dict[str, Any]:
+def _run(invocation: Invocation, call: Call) -> Result:
     """As the real ones begin: the token first, from here on it would be Supabase's turn."""
     user_id = invocation.runtime.caller_check.user_id(call.access_token, invocation.upstream)
     raise Reached(user_id)

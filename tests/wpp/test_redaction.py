@@ -19,6 +19,8 @@ from wpp.http.messages import Request
 from wpp.platform.client import Credentials
 from wpp.platform.state import SessionState, State
 from wpp.platform.token import fresh_token, stored_token
+from wpp.provisioning.decide import decide
+from wpp.provisioning.record import record_of
 from wpp.provisioning.service import Connection
 from wpp.redaction import MAX_TEXT, Redaction, masked, one_line
 from wpp.secret import PlainSecret
@@ -152,6 +154,8 @@ HOLDERS: dict[str, Callable[[], object]] = {
     "stored token": lambda: stored_token(CREDENTIAL, 2e12),
     "session state": lambda: SessionState(State.QR_REQUIRED, CREDENTIAL),
     "row": _row,
+    "record": lambda: record_of(_row()),
+    "decision": lambda: decide(_row(), own_claim_id="x", is_live=False),
     "organization": lambda: Organization("organization", (_row(),)),
     "connection": lambda: Connection("id", "session", "qr_issued", CREDENTIAL, CREDENTIAL),
     "call": lambda: Call(CREDENTIAL, {"a": CREDENTIAL}, {"authorization": CREDENTIAL}),
