@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from emulator.platform.responses import PlatformApp
 from emulator.supabase.app import SupabaseApp
+from emulator.supabase.database import timestamp
 from tests.support.interleaving import Actor, Outcome, World, settings_of
 
 MOST_ACTORS = 4
@@ -111,9 +112,12 @@ class OneOrganization(RuleBasedStateMachine):
             self.platform.revoke_tokens(client.session)
 
     def write(self, row_id: str, settings: dict[str, Any]) -> None:
-        """As other code of the product does, which neither compares nor touches `updated_at`."""
+        """As other code of the product does: whole, and whatever has changed since it read."""
         self.supabase.execute(
-            "update messenger_integrations set settings = ? where id = ?", json.dumps(settings), row_id
+            "update messenger_integrations set settings = ?, updated_at = ? where id = ?",
+            json.dumps(settings),
+            timestamp(self.world.now()),
+            row_id,
         )
 
     @invariant()
