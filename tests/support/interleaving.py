@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -57,25 +56,15 @@ class World(EmulatedClock):
             self._now += seconds
 
 
-class _Inline:
-    """The threads of an actor: there is only its own, so what runs alongside runs at once."""
-
-    def submit(self, call: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-        try:
-            future.set_result(call())
-        except Exception as error:  # noqa: BLE001 - handed on, as an executor does
-            future.set_exception(error)
-        return future
-
-
 class _Gated(Transport):
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
-        self.threads = _Inline()  # type: ignore[assignment]
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Response:
         return self._actor.exchange(method, url, headers, body)
+
+    def start_thread(self, run: Callable[[], None]) -> None:
+        run()  # there is only the actor's own thread
 
     def close(self) -> None:
         pass

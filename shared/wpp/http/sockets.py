@@ -13,7 +13,7 @@ import ssl
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import certifi
 from requests.adapters import HTTPAdapter
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
     from urllib3.response import HTTPResponse
 
-MAX_RECEIVED_BYTES = 2 * 1024 * 1024
-"""Of one response, with its headers and what chunks add."""
+_MAX_HEAD = 256 * 1024  # bytes of status line and headers, which take eight times as much memory
+_MAX_REST = 2 * 1024 * 1024  # bytes of the body, with what chunks add
 MAX_IDLE = 4.0
 """Seconds after which a kept connection is not used again. Node.js closes one after 5 seconds, and a request that arrives in
 that moment is lost; firewalls forget one later, and tell nobody."""
@@ -59,29 +59,25 @@ class _Bounded:
     """Mixed into a socket class, in front of it."""
 
     _give_up = math.inf
-    _left = MAX_RECEIVED_BYTES
+    bytes_left = _MAX_HEAD
 
     def settimeout(self, value: float | None) -> None:
         self._give_up = math.inf if value is None else time.monotonic() + value
-        self._left = MAX_RECEIVED_BYTES
+        self.bytes_left = _MAX_HEAD
         super().settimeout(value)  # type: ignore[misc]
 
     def recv_into(self, buffer: Buffer, *args: Any, **options: Any) -> int:
         self._count_down()
         received: int = super().recv_into(buffer, *args, **options)  # type: ignore[misc]
-        self._left -= received
-        if self._left < 0:
+        self.bytes_left -= received
+        if self.bytes_left < 0:
             raise ResponseTooLarge
         return received
 
-    def send(self, *args: Any, **options: Any) -> int:  # a TLS socket sends large data in parts
+    def send(self, *args: Any, **options: Any) -> int:  # `sendall` of a TLS socket is many of these
         self._count_down()
         sent: int = super().send(*args, **options)  # type: ignore[misc]
         return sent
-
-    def sendall(self, *args: Any, **options: Any) -> None:
-        self._count_down()
-        super().sendall(*args, **options)  # type: ignore[misc]
 
     def _count_down(self) -> None:
         if self._give_up < math.inf:
@@ -151,12 +147,14 @@ class _Connection(HTTPConnection):
         return not beyond and super().is_connected
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
+        bounded = cast("_Bounded", self.sock)
         try:
             response = super().getresponse()
         except ConnectionError as error:
             if self._answered is None:
                 raise
             raise StaleConnection from error
+        bounded.bytes_left = _MAX_REST
         self._answered = time.monotonic()
         return response
 

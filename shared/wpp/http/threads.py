@@ -30,8 +30,10 @@ def submit(call: Callable[[], T], start: Callable[[Callable[[], None]], None] = 
     def run() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - whoever reads the future gets it
+        except BaseException as error:
             future.set_exception(error)
+            if not isinstance(error, Exception):  # the thread is to end, which may be the caller's own
+                raise
 
     start(run)
     return future
