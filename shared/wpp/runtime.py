@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any
 
 from wpp.clock import Clock, Deadline, Ticker
+from wpp.http.threads import submit
 from wpp.http.upstream import Trace, Upstream
 from wpp.recent import Recent
 from wpp.supabase.caller import CallerCheck
@@ -15,7 +16,6 @@ from wpp.supabase.signing_keys import SigningKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
-    from concurrent.futures import Future
 
     from wpp.clock import Tick
     from wpp.config import Config
@@ -126,17 +126,10 @@ class Runtime:
         upstream = Upstream(self.transport, deadline, self.clock, request_id, trace=trace)
         return Invocation(self, upstream, function, request_id)
 
-    def connect(self) -> None:
-        """Begins to connect to both systems, for calls that are about to come. Nothing is sent."""
-        for url in (self.config.supabase_url, self.config.wpp_base_url):
-            self.transport.expect(url)
-
     def prepare(self) -> None:
-        """Has the secrets at hand before a call needs them, all fetched at the same time."""
-        under_way: list[Future[Any]] = [self.transport.threads.submit(secret.value) for secret in self.config.secrets]
-        for looked in under_way:
-            with suppress(Exception):  # the call that needs it says so
-                looked.result()
+        """Has the secrets at hand before a call needs them, all fetched at the same time. Never raises."""
+        # What goes wrong stays in the futures: the call that needs the secret says so.
+        wait([submit(secret.value, self.transport.start_thread) for secret in self.config.secrets])
 
     def forget(self) -> None:
         """Drops what may be out of date when the process goes on after a long sleep: connections, keys, tokens, secrets."""

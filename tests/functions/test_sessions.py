@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,8 +14,6 @@ from emulator.processes import free_port, server_process
 from tests.support.callers import CREATE
 from wpp.config import settings_from
 from wpp.errors import NotConfigured
-from wpp.http.messages import TransportFailed
-from wpp.http.transport import Transport
 from wpp.provisioning import creation, session
 from wpp.provisioning.options import Options
 from wpp.provisioning.service import connect
@@ -146,36 +143,6 @@ def test_a_stored_token_that_is_refused_is_replaced_whatever_its_end(caller: Cal
         new_process.wait_until_ready()
         assert caller.call_at(f"{new_process.url}/wpp-create").status_code == 200
     assert caller.row()["settings"]["wppJwtToken"] != "dead"
-
-
-def test_all_addresses_of_a_host_share_one_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three addresses that say nothing: nobody accepts, and no more connections fit into the queue."""
-    with ExitStack() as stack:
-        port, addresses = 0, ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
-        for address in addresses:
-            listener = stack.enter_context(socket.socket())
-            listener.bind((address, port))
-            listener.listen(0)
-            port = listener.getsockname()[1]
-            for _ in range(3):
-                waiting = stack.enter_context(socket.socket())
-                waiting.setblocking(False)
-                waiting.connect_ex((address, port))
-        real = socket.getaddrinfo
-
-        def several(host: str, *rest: object, **options: object) -> object:
-            if host != "several.example":
-                return real(host, *rest, **options)  # type: ignore[arg-type]
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
-
-        monkeypatch.setattr(socket, "getaddrinfo", several)
-        transport = Transport()
-        began = time.monotonic()
-        with pytest.raises(TransportFailed) as caught:
-            transport.send("GET", f"http://several.example:{port}/", {}, None, 0.6)
-        transport.close()
-        assert caught.value.timed_out
-        assert time.monotonic() - began < 1.5  # one timeout, and not one for each
 
 
 @pytest.mark.parametrize("url", ["ftp://x.example", "javascript:1", "not a url"])

@@ -1,4 +1,4 @@
-"""Servers that no emulator is: any bytes as an answer, over TLS with any certificate."""
+"""Servers that send any bytes as a response, over TLS with any certificate."""
 
 from __future__ import annotations
 
@@ -19,17 +19,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from wpp.http.messages import Response
+    from wpp.http.transport import Transport
+
     Talk = Callable[[socket.socket], None]
 
 
-class Server:
-    """Accepts, reads the head of a request, and lets `talk` say whatever it likes."""
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
-    def __init__(self, talk: Talk, context: ssl.SSLContext | None = None) -> None:
+
+def get(transport: Transport, url: str, timeout: float = 2.0) -> Response:
+    return transport.send("GET", f"{url}/", {"apikey": "credential"}, None, timeout)
+
+
+def response(body: bytes, *headers: bytes) -> bytes:
+    return HEAD + b"Content-Length: %d\r\n" % len(body) + b"".join(h + b"\r\n" for h in headers) + b"\r\n" + body
+
+
+class Server:
+    """Accepts, reads the head of a request, and lets `talk` send whatever it likes."""
+
+    def __init__(self, talk: Talk, context: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
-        self._talk, self._context = talk, context
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.talk = talk
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -57,20 +72,28 @@ class Server:
             stream = self._context.wrap_socket(connection, server_side=True) if self._context else connection
             with stream:
                 self.requests.append(stream.recv(65536))
-                self._talk(stream)
+                self.talk(stream)
 
 
 @contextmanager
-def serving(talk: Talk, context: ssl.SSLContext | None = None) -> Iterator[Server]:
-    server = Server(talk, context)
+def serving(talk: Talk, context: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Server]:
+    server = Server(talk, context, port)
     try:
         yield server
     finally:
         server.close()
 
 
-def saying(answer: bytes) -> Talk:
-    return lambda connection: connection.sendall(answer)
+def sending(*responses: bytes) -> Talk:
+    """One response for each request on a connection, which then ends."""
+
+    def talk(connection: socket.socket) -> None:
+        for number, each in enumerate(responses):
+            if number and not connection.recv(65536):
+                return
+            connection.sendall(each)
+
+    return talk
 
 
 class Authority:

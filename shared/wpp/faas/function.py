@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import secrets
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +21,7 @@ from wpp.supabase.caller import bearer_token
 from wpp.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from wpp.runtime import InvocationLog
 
@@ -69,38 +68,21 @@ class _Process:
     def runtime(self) -> Runtime:
         with self._lock:
             if self._runtime is None:
-                settings = settings_from()
-                logs.set_up(settings.known_secrets)
-                with _collector_paused():
-                    self._runtime = Runtime(settings)
-                    self._runtime.connect()  # meanwhile:
-                    self._runtime.caller_check.prepare()
+                config = settings_from()
+                logs.set_up(config.known_secrets)
+                self._runtime = Runtime(config)
+                self._runtime.caller_check.prepare()
             return self._runtime
 
     def prepare(self) -> None:
         """Never raises: a call says what is wrong."""
-        with suppress(WppError), _collector_paused():
+        with suppress(WppError):
             self.runtime().prepare()
 
     def begin_anew(self) -> None:
         if self._runtime:
             self._runtime.forget()
-            self._runtime.connect()
             self._runtime.prepare()
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """While much code is loaded: it makes objects that stay, among which the collector would look for garbage again and again,
-    for a sixteenth of a cold start. At the end they are put where it never looks."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.freeze()
-            gc.enable()
 
 
 _PROCESS = _Process()

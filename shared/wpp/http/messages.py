@@ -59,6 +59,8 @@ class Response:
 class TransportFailed(Exception):  # it becomes an UpstreamError one level up
     """No usable response came."""
 
-    def __init__(self, problem: str, *, timed_out: bool = False) -> None:
+    def __init__(self, problem: str, *, timed_out: bool = False, stale: bool = False) -> None:
         super().__init__(problem)
         self.timed_out = timed_out
+        self.stale = stale
+        """Whether a kept connection had ended meanwhile: a new one may do at once."""

@@ -1,130 +1,173 @@
-"""Sockets whose timeout is the total for all that follows, not a new allowance for every byte that trickles in.
+"""The connections of the transport: one deadline for all that a request takes, and a limit on what it brings.
 
-`requests` hands its read timeout to the socket, which starts it anew with each `recv`: an upstream that sends one byte a
-second holds a call for ever. Here `settimeout(s)` means "nothing may be received later than s seconds from now, and no more than
-an answer can be": http.client takes a chunk of -1 bytes for one without an end.
+`requests` hands its timeout to the socket, which starts it anew with each `recv`: an upstream that sends one byte a second
+holds a call for ever. Here a socket's `settimeout(s)` means "nothing is sent or received later than s seconds from now", and a
+connection's `timeout` counts down.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import certifi
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-from urllib3.util.wait import wait_for_read
+from urllib3.util import ssl_wrap_socket
+
+from wpp.http.threads import submit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from typing_extensions import Buffer
+    from urllib3.response import HTTPResponse
+
+_MAX_HEAD = 256 * 1024  # bytes of status line and headers, which take eight times as much memory
+_MAX_REST = 2 * 1024 * 1024  # bytes of the body, with what chunks add
+MAX_IDLE = 4.0
+"""Seconds after which a kept connection is not used again. Node.js closes one after 5 seconds, and a request that arrives in
+that moment is lost; firewalls forget one later, and tell nobody."""
+_POOL_SIZE = 256  # connections to one host that are kept; more may be in use
+_ONE_ADDRESS = 2.0  # seconds for an address while there are others: long enough for one lost packet
+_MIN_TIMEOUT = 0.001  # seconds; zero would mean "do not wait at all"
+_SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+if (
+    sys.platform == "linux"
+):  # what nobody acknowledges for 3 seconds, a probe after 5 seconds of silence included, is lost
+    _SOCKET_OPTIONS += [
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 3000),
+    ]
 
 
-MAX_RECEIVED_BYTES = 4 * 1024 * 1024
-"""Of one answer, with its headers and what chunks add."""
+class ResponseTooLarge(OSError):
+    """More was received than any response needs."""
 
 
-class _Total:
+class StaleConnection(ConnectionResetError):
+    """A kept connection ended before it brought another response."""
+
+
+class _Bounded:
     """Mixed into a socket class, in front of it."""
 
-    _until: float | None = None
-    _left = MAX_RECEIVED_BYTES
+    _give_up = math.inf
+    bytes_left = _MAX_HEAD
 
     def settimeout(self, value: float | None) -> None:
-        self._until = None if value is None else time.monotonic() + value
-        self._left = MAX_RECEIVED_BYTES
+        self._give_up = math.inf if value is None else time.monotonic() + value
+        self.bytes_left = _MAX_HEAD
         super().settimeout(value)  # type: ignore[misc]
 
-    def _shrink(self) -> None:
-        if self._until is not None:
-            remaining = self._until - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError("timed out")
-            super().settimeout(remaining)  # type: ignore[misc]
-
-    def recv_into(self, buffer: Buffer, nbytes: int | None = None, flags: int = 0) -> int:
-        self._shrink()
-        received: int = super().recv_into(buffer, nbytes or 0, flags)  # type: ignore[misc]
-        self._left -= received
-        if self._left < 0:
-            raise OSError("more was sent than any answer needs")
+    def recv_into(self, buffer: Buffer, *args: Any, **options: Any) -> int:
+        self._count_down()
+        received: int = super().recv_into(buffer, *args, **options)  # type: ignore[misc]
+        self.bytes_left -= received
+        if self.bytes_left < 0:
+            raise ResponseTooLarge
         return received
 
+    def send(self, *args: Any, **options: Any) -> int:  # `sendall` of a TLS socket is many of these
+        self._count_down()
+        sent: int = super().send(*args, **options)  # type: ignore[misc]
+        return sent
 
-class _TotalSocket(_Total, socket.socket):
+    def _count_down(self) -> None:
+        if self._give_up < math.inf:
+            remaining = self._give_up - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError
+            super().settimeout(remaining)  # type: ignore[misc]
+
+
+class _PlainSocket(_Bounded, socket.socket):
     pass
 
 
-class _TotalTLSSocket(_Total, ssl.SSLSocket):
+class _TLSSocket(_Bounded, ssl.SSLSocket):
     pass
-
-
-def _connected(connection: HTTPConnection, connect: Callable[[], socket.socket]) -> socket.socket:
-    """`connect` to each address of the host in turn, all within one timeout; by itself each would get the whole of it."""
-    name, timeout = connection._dns_host, connection.timeout
-    if not isinstance(timeout, (int, float)):
-        return connect()
-    give_up = time.monotonic() + timeout
-    try:
-        found = socket.getaddrinfo(name, connection.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return connect()  # which says so in urllib3's own words
-    addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
-    try:
-        for number, address in enumerate(addresses, 1):
-            connection._dns_host = address
-            # Zero would mean "do not wait at all".
-            connection.timeout = max(0.001, give_up - time.monotonic())
-            try:
-                return connect()
-            except (ConnectTimeoutError, NewConnectionError):
-                if number == len(addresses) or time.monotonic() >= give_up:
-                    raise
-        raise AssertionError("a name has at least one address")
-    finally:
-        connection._dns_host, connection.timeout = name, timeout
 
 
 class _Connection(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _TotalSocket(fileno=_connected(self, super()._new_conn).detach())
+    _give_up = math.inf
+    _answered: float | None = None
 
+    @property
+    def timeout(self) -> float:
+        """Seconds left: urllib3 sets it once for connecting and once for the response, and reads it in between."""
+        return max(_MIN_TIMEOUT, self._give_up - time.monotonic())
 
-class _TLSConnection(HTTPSConnection):
-    # The TLS socket takes over the descriptor of the plain one, so only its own class matters.
-    def _new_conn(self) -> socket.socket:
-        began = time.monotonic()
-        connected = _connected(self, super()._new_conn)
-        if isinstance(self.timeout, (int, float)):
-            # The handshake has what is left, not as much again; zero would mean "do not wait at all".
-            connected.settimeout(max(0.001, self.timeout - (time.monotonic() - began)))
-        return connected
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        self._give_up = math.inf if value is None else time.monotonic() + value
+
+    def connect(self) -> None:
+        self._answered = None
+        try:
+            self.sock = self._connected()
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "no connection in time") from error
+        except (OSError, UnicodeError) as error:
+            raise NewConnectionError(self, "no connection") from error
+
+    def _connected(self) -> socket.socket:
+        """A socket connected to one of the host's addresses, which share the time."""
+        addresses = _addresses(self.host, self.port, self.timeout)
+        for others in reversed(range(len(addresses))):
+            family, kind, protocol, _, address = addresses[-1 - others]
+            connecting = _PlainSocket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    connecting.setsockopt(*option)
+                connecting.settimeout(min(self.timeout / (others + 1), _ONE_ADDRESS) if others else self.timeout)
+                connecting.connect(address)
+            except OSError:
+                connecting.close()
+                if not others:
+                    raise
+            else:
+                connecting.settimeout(self.timeout)
+                return connecting
+        raise OSError("the name has no address")
 
     @property
     def is_connected(self) -> bool:
-        """Whether it can be used for another exchange.
+        """Whether it can take another request: urllib3 makes a new connection otherwise."""
+        if self._answered is None or time.monotonic() - self._answered > MAX_IDLE:
+            return False
+        # What a server sent beyond its response may have been decrypted already: nobody sees that on the socket.
+        beyond = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
+        return not beyond and super().is_connected
 
-        urllib3 takes anything that there is to read for the connection's end. With TLS 1.3 it can be session tickets, sent after
-        each handshake. And what a server sent beyond its answer may have been decrypted already: that nobody sees on the socket.
-        """
-        if not isinstance(self.sock, ssl.SSLSocket):
-            return False
-        if not self.sock.pending() and not wait_for_read(self.sock, timeout=0.0):
-            return True
-        self.sock.settimeout(0.0)
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
+        bounded = cast("_Bounded", self.sock)
         try:
-            self.sock.recv(1)
-        except ssl.SSLWantReadError:
-            return True
-        except OSError:
-            return False
-        return False  # it has ended, or sent what belongs to no answer
+            response = super().getresponse()
+        except ConnectionError as error:
+            if self._answered is None:
+                raise
+            raise StaleConnection from error
+        bounded.bytes_left = _MAX_REST
+        self._answered = time.monotonic()
+        return response
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        try:
+            self.sock = ssl_wrap_socket(self.sock, ssl_context=self.ssl_context, server_hostname=self.host)
+        except BaseException:
+            self.close()  # one without its handshake would speak in clear
+            raise
+        self.is_verified = True
 
 
 class _ConnectionPool(HTTPConnectionPool):
@@ -139,27 +182,17 @@ class BoundedAdapter(HTTPAdapter):
     """The `requests` adapter whose connections use these sockets.
 
     Trusted are the authorities of the system, SSL_CERT_FILE among them; those of certifi where the system has none. Reading
-    them takes 15 ms: it is done once, where `requests` does it for each new connection.
+    them takes 18 ms: it is done once, when the first host is called over TLS.
     """
 
-    def __init__(self, pool_maxsize: int) -> None:
-        self._making_context = threading.Lock()
+    def __init__(self) -> None:
+        self._creating_context = threading.Lock()
         self._context: ssl.SSLContext | None = None
-        super().__init__(pool_maxsize=pool_maxsize)
+        super().__init__(pool_maxsize=_POOL_SIZE)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, socket_options=_SOCKET_OPTIONS, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _ConnectionPool, "https": _TLSConnectionPool}
-
-    def tls_context(self) -> ssl.SSLContext:
-        with self._making_context:
-            if self._context is None:
-                context = ssl.create_default_context()
-                if not context.cert_store_stats()["x509_ca"]:
-                    context.load_verify_locations(certifi.where())
-                context.sslsocket_class = _TotalTLSSocket
-                self._context = context  # whole, or made anew by the next that needs it
-            return self._context
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
         host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
@@ -167,5 +200,20 @@ class BoundedAdapter(HTTPAdapter):
             pool["ssl_context"] = self.tls_context()
         return host, pool
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Nothing more to prepare: the context verifies chain and host name of whoever answers."""
+    def tls_context(self) -> ssl.SSLContext:
+        with self._creating_context:
+            if self._context is None:
+                context = ssl.create_default_context()
+                if not context.cert_store_stats()["x509_ca"]:
+                    context.load_verify_locations(certifi.where())
+                context.sslsocket_class = _TLSSocket
+                self._context = context  # whole, or created anew by the next that needs it
+            return self._context
+
+
+def _addresses(host: str, port: int, timeout: float) -> list[Any]:
+    """What `getaddrinfo` answers within `timeout` seconds. A resolver cannot be interrupted: it is left behind on its thread."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:  # not an address
+        return submit(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)).result(timeout)

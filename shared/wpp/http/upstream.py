@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import random
 import threading
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wpp.errors import System, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
 from wpp.http.messages import Request, Response, TransportFailed
+from wpp.http.threads import T, submit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Future
 
     from wpp.clock import Clock, Deadline
     from wpp.http.transport import Transport
 
-T = TypeVar("T")
 MAX_ATTEMPTS = 4
 _BACKOFF_BASE, _BACKOFF_CAP = 0.1, 2.0
 
@@ -121,15 +122,7 @@ class Upstream:
         Its result or error is read from the future, after the block. Where no thread can be started, `call` runs before
         the block: slower, but once.
         """
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - whoever reads the future gets it
-                future.set_exception(error)
-
-        self._transport.start_thread(run)
+        future = submit(call, self._transport.start_thread)
         try:
             yield future
         finally:
@@ -154,7 +147,8 @@ class Upstream:
             except UpstreamError as error:
                 if not request.repeatable or attempt >= MAX_ATTEMPTS:
                     raise
-                self.pause_after(error, attempt, within=give_up - self.clock.monotonic())
+                if not _was_stale(error):
+                    self.pause_after(error, attempt, within=give_up - self.clock.monotonic())
 
     def send_with(
         self,
@@ -222,6 +216,11 @@ def malformed(system: System, name: str, expected: str, response: Response) -> U
     """The error for a response that cannot be read; names what was expected, never what came."""
     problem = f"answered without {expected}, status {response.status}"
     return UpstreamBroken(system, name, problem, upstream_status=response.status)
+
+
+def _was_stale(error: UpstreamError) -> bool:
+    """Whether the request met a kept connection that had ended: it says nothing about the upstream."""
+    return isinstance(error.__cause__, TransportFailed) and error.__cause__.stale
 
 
 def _retry_after(response: Response) -> float | None:

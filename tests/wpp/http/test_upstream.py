@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.faults import Fault
+from tests.support.tls_servers import response, serving
+from wpp.clock import Clock, Deadline
 from wpp.errors import DeadlinePassed, UpstreamBroken, UpstreamTimeout
 from wpp.http.messages import Request
-from wpp.http.upstream import Trace, retry_delay
+from wpp.http.upstream import Trace, Upstream, retry_delay
 
 if TYPE_CHECKING:
+    import socket
+
     from emulator.stack import Stack
     from wpp.http.messages import Response
-    from wpp.http.upstream import Upstream
+    from wpp.http.transport import Transport
     from wpp.runtime import Runtime
 
 
@@ -91,48 +95,37 @@ def test_nothing_is_sent_after_the_deadline(stack: Stack, runtime: Runtime) -> N
     assert stack.supabase_server.count("auth.health") == 0
 
 
-def test_a_server_that_cannot_be_reached_is_broken(stack: Stack, upstream: Upstream) -> None:
+def test_a_server_that_cannot_be_reached_is_broken(upstream: Upstream) -> None:
     with pytest.raises(UpstreamBroken, match="cannot be reached"):
         upstream.send(Request("supabase", "x", "GET", "http://127.0.0.1:1/"))
 
 
-def test_a_pool_that_was_closed_in_this_moment_is_broken(stack: Stack, upstream: Upstream, runtime: Runtime) -> None:
-    get(upstream, stack)
-    for pool in runtime.transport._pools.values():
-        pool.close()
-    with pytest.raises(UpstreamBroken):
-        get(upstream, stack, repeatable=False)
+def _ending_after_one_response(connection: socket.socket) -> None:
+    connection.sendall(response(b"{}"))
+    connection.recv(65536)
 
 
-def test_a_redirect_is_not_followed(stack: Stack, upstream: Upstream) -> None:
-    stack.supabase_server.inject(Fault("*", status=302, headers={"Location": f"{stack.platform_server.url}/"}))
-    assert get(upstream, stack).status == 302
-    assert len(stack.platform_server.received) == 0
+def test_a_read_that_met_a_kept_connection_at_its_end_is_repeated_without_a_pause(transport: Transport) -> None:
+    clock = Clock(sleep=lambda _: pytest.fail("paused"))
+    upstream = Upstream(transport, Deadline(8, clock), clock, "id")
+    with serving(_ending_after_one_response) as server:
+        request = Request("supabase", "x", "GET", server.url, repeatable=True)
+        assert [upstream.send(request).status for _ in range(3)] == [200] * 3
+        assert server.connections == 3
+    assert len(upstream.trace.requests) == 5
 
 
-def test_an_answer_over_a_mebibyte_is_refused(stack: Stack, upstream: Upstream) -> None:
-    stack.supabase_server.inject(Fault("*", status=200, body=b"x" * (1024 * 1024 + 1)))
-    with pytest.raises(UpstreamBroken, match="more than 1048576 bytes"):
-        get(upstream, stack, repeatable=False)
-
-
-def test_connections_are_kept(stack: Stack, upstream: Upstream) -> None:
-    for _ in range(5):
-        get(upstream, stack)
-    assert stack.supabase_server.connections_accepted == 1
-
-
-def _arrived(stack: Stack, number: int) -> None:
-    """Waits until the server has got so many calls; fails where they do not come."""
-    give_up = time.monotonic() + 5
-    while stack.supabase_server.count("auth.health") < number:
-        assert time.monotonic() < give_up, "the request is not under way"
-        time.sleep(0.005)
+def test_what_must_not_be_repeated_is_not_repeated_on_another_connection_either(transport: Transport) -> None:
+    upstream = Upstream(transport, Deadline(8, Clock()), Clock(), "id")
+    with serving(_ending_after_one_response) as server:
+        request = Request("platform", "x", "POST", server.url)
+        upstream.send(request)
+        with pytest.raises(UpstreamBroken):
+            upstream.send(request)
+        assert server.connections == 1
 
 
 def test_overlapping_requests_are_one_round_trip() -> None:
-    from wpp.clock import Clock
-
     seconds = [0.0]
     trace = Trace(Clock(monotonic=lambda: seconds[0]))
     first = trace.begin()
