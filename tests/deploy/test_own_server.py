@@ -36,7 +36,7 @@ class Server:
         self.project = folder / "project"
         for name in ("shared", "functions"):
             shutil.copytree(ROOT / name, self.project / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "requirements.lock", self.project)
+        shutil.copy(ROOT / "requirements-server.lock", self.project)
         self.dest = folder / "dest"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
