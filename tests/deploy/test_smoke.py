@@ -94,15 +94,24 @@ def test_a_function_that_cannot_be_loaded_fails_and_the_other_is_still_checked(t
     assert "4 of 6 checks passed" in smoked.stdout
 
 
-def test_nobody_at_the_address_fails() -> None:
+def test_an_address_where_nothing_listens_fails() -> None:
     smoked = smoke(f"http://127.0.0.1:{free_port()}")
 
     assert smoked.returncode == 1
-    assert smoked.stdout.count("no answer") == 6
+    assert smoked.stdout.count("no answer") == smoked.stdout.count("Connection refused") == 6
+
+
+def test_the_token_is_sent_and_not_a_password_of_the_netrc_file(
+    server: FunctionProcess, caller: Caller, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password mine\n")
+    smoked = smoke(server.url, SMOKE_TOKEN=caller.token, NETRC=str(tmp_path / "netrc"))
+
+    assert "8 of 8 checks passed" in smoked.stdout
 
 
 @pytest.mark.parametrize("url", ["", "ftp://example.org", "file:///etc/passwd", "api.example.org"])
-def test_an_address_that_is_none_is_explained(url: str) -> None:
+def test_an_invalid_address_is_explained(url: str) -> None:
     smoked = smoke(url)
 
     assert smoked.returncode == 2
@@ -149,7 +158,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "problem"),
     [
         ({}, None),
         ({"OPTIONS": (204, [ORIGIN, ORIGIN, ALLOWED], "")}, "two Access-Control-Allow-Origin"),
@@ -158,13 +167,13 @@ GOOD = {
         ({"OPTIONS": (204, [ORIGIN, (ALLOWED[0], "authorization, apikey")], "")}, "does not allow content-type"),
         ({"OPTIONS": (405, [ORIGIN, ALLOWED], "")}, "405 instead of 204"),
         ({"GET": (200, [JSON], '{"function": "hello"}')}, "another function answers: 'hello'"),
-        ({"GET": (200, [("Content-Type", "text/html")], "<html>")}, "200 with a body that is no JSON object"),
+        ({"GET": (200, [("Content-Type", "text/html")], "<html>")}, "200 with a body that is not a JSON object"),
         ({"GET": (302, [("Location", "http://127.0.0.1:9/")], "")}, "302 instead of 200"),
         ({"POST": (200, [JSON, ORIGIN], "{}")}, "200 instead of 401"),
     ],
 )
 def test_what_a_gateway_gets_wrong_is_named(
-    change: dict[str, tuple[int, list[tuple[str, str]], str]], said: str | None
+    change: dict[str, tuple[int, list[tuple[str, str]], str]], problem: str | None
 ) -> None:
     gateway = Gateway({**GOOD, **change})
     try:
@@ -174,8 +183,8 @@ def test_what_a_gateway_gets_wrong_is_named(
 
     ours = [line for line in smoked.stdout.splitlines() if line.startswith("wpp-create")]
     failed = [line for line in ours if "FAILED" in line]
-    if said is None:
+    if problem is None:
         assert failed == []
     else:
         assert len(failed) == 1
-        assert said in failed[0]
+        assert problem in failed[0]
