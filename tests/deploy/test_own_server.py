@@ -147,7 +147,7 @@ def test_a_release_that_does_not_answer_once_it_serves_is_taken_back(server: Ser
     server.change("functions/wpp_create/main.py", "\n# changed again\n")
     with Calling(f"{server.url}/functions/v1/wpp-create") as calling:
         wait_for(lambda: calling.versions)
-        deployed = server.deploy(RESTART="true", WAIT="3")
+        deployed = server.deploy(RESTART="true", WAIT="2")
 
     assert deployed.returncode != 0
     assert "answers as before" in deployed.stderr
@@ -179,7 +179,7 @@ def test_a_process_id_of_another_program_is_left_alone(server: Server) -> None:
     ours = pid.read_text()
     with subprocess.Popen(["sleep", "60"]) as other:
         pid.write_text(str(other.pid))
-        deployed = server.deploy(WAIT="2")
+        deployed = server.deploy(WAIT="1")
         assert other.poll() is None
         other.kill()
     pid.write_text(ours)
