@@ -61,7 +61,7 @@ lock: .venv/.build  ## resolve the dependencies after a change of pyproject.toml
 	$(COMPILE) -c requirements.lock -c requirements-build.lock --extra dev -o requirements-dev.lock
 
 # python-ecdsa's advisory is accepted: SECURITY.md says why, and a test keeps it off our path.
-audit: .venv/.build  ## ask the advisory databases about every locked package
+audit: .venv/.build  ## ask the advisory databases about every package that serves
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes --ignore-vuln GHSA-wj6h-64fc-37mp -r requirements.lock
 
 build: .venv/.build  ## dist/<function>.zip for AWS Lambda: [PYTHON_VERSION=3.13] [ARCH=arm64] [BUILD_PYTHON=]
@@ -86,7 +86,7 @@ smoke: .venv/.run  ## is what was deployed all right? URL=https://…/functions/
 clean:  ## remove what was built and installed
 	rm -rf .venv dist .local
 
-# One clear line for each thing that may be missing; what pip said in full stands in .venv/install.log.
+# One clear line for each thing that may be missing; all that pip printed is in .venv/install.log.
 define quietly
 @$(1) >.venv/install.log 2>&1 || { \
   if grep -q 'connection broken' .venv/install.log && grep -q 'No matching distribution' .venv/install.log; \

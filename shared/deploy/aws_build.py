@@ -58,10 +58,10 @@ def target_from(env: Mapping[str, str]) -> Target:
         raise SystemExit(f"PYTHON_VERSION must be like 3.13, not {python}")
     if arch not in _MACHINES:
         raise SystemExit(f"ARCH must be arm64 or x86_64, not {arch}")
-    asked = env.get("BUILD_PYTHON", "").strip()
-    compiler = next((c for c in ([asked] if asked else [f"python{python}", sys.executable]) if _is(c, python)), None)
-    if asked and compiler is None:
-        raise SystemExit(f"BUILD_PYTHON must be a Python {python}, not {asked}")
+    given = env.get("BUILD_PYTHON", "").strip()
+    compiler = next((c for c in ([given] if given else [f"python{python}", sys.executable]) if _is(c, python)), None)
+    if given and compiler is None:
+        raise SystemExit(f"BUILD_PYTHON must be a Python {python}, not {given}")
     return Target(python, arch, compiler)
 
 

@@ -85,11 +85,11 @@ class Server:
 @pytest.fixture(scope="module")
 def server(_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A first release is deployed and serves."""
-    made = Server(tmp_path_factory.mktemp("own"), _stack)
-    first = made.deploy()
+    deployed = Server(tmp_path_factory.mktemp("own"), _stack)
+    first = deployed.deploy()
     assert first.returncode == 0, first.stdout + first.stderr
-    yield made
-    made.stop()
+    yield deployed
+    deployed.stop()
 
 
 def test_the_sent_tree_serves_both_functions_in_an_empty_environment(server: Server, caller: Caller) -> None:
@@ -116,14 +116,14 @@ def test_nobody_who_calls_during_a_deployment_sees_it(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "said"),
+    ("path", "text", "message"),
     [
         ("functions/wpp_create/main.py", "\nraise RuntimeError('broken')\n", "cannot be loaded: ['wpp_create']"),
         ("functions/wpp_create/main.py", f"\n\n{ANOTHER_FUNCTION}", "wpp-create answers 200 with version None"),
         ("shared/wpp/faas/server.py", "\ndef broken(:\n", "the server does not start"),
     ],
 )
-def test_a_broken_release_never_serves(server: Server, path: str, text: str, said: str) -> None:
+def test_a_broken_release_never_serves(server: Server, path: str, text: str, message: str) -> None:
     before, served = server.version(), (server.dest / "current").resolve()
     file = server.project / path
     whole = file.read_text()
@@ -134,7 +134,7 @@ def test_a_broken_release_never_serves(server: Server, path: str, text: str, sai
     file.write_text(whole)
 
     assert deployed.returncode != 0
-    assert said in deployed.stderr
+    assert message in deployed.stderr
     assert "NOT DEPLOYED" in deployed.stderr
     assert calling.failures == []
     assert set(calling.versions) == {before}
@@ -249,9 +249,9 @@ def test_an_interrupted_deployment_puts_the_old_release_back(server: Server) -> 
     process = server.start(RESTART="sleep 0.2", WAIT="6")
     wait_for(lambda: (server.dest / "current").resolve() != served)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "answers as before" in said
+    assert "answers as before" in errors
     assert (server.dest / "current").resolve() == served
     assert server.version() == before
 
@@ -276,7 +276,7 @@ def test_what_is_not_ours_is_left_alone_and_of_ours_the_release_before_is_kept(s
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"DEST": ""}, "DEST must be the folder"),
         ({"DEST": "/"}, "not a folder for functions"),
@@ -289,7 +289,9 @@ def test_what_is_not_ours_is_left_alone_and_of_ours_the_release_before_is_kept(s
         ({"SERVER_PYTHON": "no-such-python"}, "Python cannot be run there"),
     ],
 )
-def test_a_wrong_target_is_refused_before_anything_is_sent(server: Server, settings: dict[str, str], said: str) -> None:
+def test_a_wrong_target_is_refused_before_anything_is_sent(
+    server: Server, settings: dict[str, str], message: str
+) -> None:
     refused = server.deploy(**settings)
     assert refused.returncode != 0
-    assert said in refused.stderr
+    assert message in refused.stderr

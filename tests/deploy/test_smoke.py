@@ -123,8 +123,12 @@ class Gateway:
     """A gateway that answers all by itself: each method with a status, headers and a body."""
 
     def __init__(self, answers: dict[str, tuple[int, list[tuple[str, str]], str]]) -> None:
+        self.received: list[dict[str, str]] = []
+        received = self.received
+
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
+                received.append(dict(self.headers))
                 status, headers, body = answers[self.command]
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 self.send_response(status)
@@ -186,3 +190,13 @@ def test_what_a_gateway_gets_wrong_is_named(
     assert passed == (failed == [])
     assert len(failed) == (problem is not None)
     assert all(problem in line for line in failed if problem)
+
+
+def test_the_anon_key_is_sent_with_each_request_as_supabase_js_does() -> None:
+    gateway = Gateway(GOOD)
+    try:
+        smoke(Deployment(gateway.url, api_key="anon-key"), ["wpp-create"])
+    finally:
+        gateway.close()
+
+    assert [headers.get("apikey") for headers in gateway.received] == ["anon-key"] * 3
