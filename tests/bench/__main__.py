@@ -28,9 +28,7 @@ def main() -> int:
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help="latency qr cost rps memory starts lambda growth; default: all"
     )
-    parser.add_argument(
-        "--since", metavar="COMMIT", help="measure this commit too, for the budgets that compare with it"
-    )
+    parser.add_argument("--since", metavar="COMMIT", help="measure this commit too, and print how this tree compares")
     parser.add_argument("--json", type=Path, default=ROOT / "dist/bench.json", help="where the figures go as JSON")
     given = parser.parse_args()
     report, began = Report(), time.monotonic()

@@ -164,7 +164,7 @@ def test_no_output_and_no_answer_holds_a_credential_after_all_paths(project: Pro
     secrets |= {secret[-16:] for secret in secrets | qrs}  # a piece is enough: of a JWT, its signature's
     output = "".join(process.output() for process in project.processes.values())
     assert '"message": "answered"' in output
-    email = stack.supabase.auth._users[user.user_id].email
+    email = stack.supabase.auth.claims(user.user_id)["email"]
     assert not [secret for secret in {*secrets, *qrs, email, user.user_id} if secret in output]
     for answer in answers:
         body = answer.json() if answer.content else {}

@@ -47,7 +47,10 @@ def wait_for(condition: object, seconds: float = 20) -> None:
 
 
 class Calling:
-    """Clients that call all the time while the block runs, each request counted; half of them keep their connections."""
+    """Clients that call all the time while the block runs, each request counted; half of them keep their connections.
+
+    With a short pause between calls: without one, they take the processor from the server under test.
+    """
 
     def __init__(self, url: str, clients: int = 2) -> None:
         self.url = url
@@ -68,6 +71,7 @@ class Calling:
                     self.failures.append(f"{answer.status_code} {body}")
             except (requests.RequestException, ValueError) as error:
                 self.failures.append(repr(error))
+            self._stop.wait(0.01)
 
     def __enter__(self) -> Self:
         for thread in self._threads:
