@@ -107,7 +107,7 @@ def test_a_rotated_secret_needs_no_restart(caller: Caller, monkeypatch: pytest.M
     arn = put(json.dumps({name: "an-older-secret-than-it-is"}), f"rotated-{name}")
     for variable, value in (environment | {name: f"{arn}#{name}"}).items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(function, "_PROCESS", function._Process())
+    monkeypatch.setattr(function, "_PROCESS", function.Process())
     served = function.Function(
         "wpp-create", lambda invocation, call: function.Result({"s": connect(invocation, call.access_token).session})
     )

@@ -60,7 +60,7 @@ FUZZED = Function("fuzzed", _run)
 def _configured(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ENV.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(function, "_PROCESS", function._Process())
+    monkeypatch.setattr(function, "_PROCESS", function.Process())
 
 
 _NAMES = st.sampled_from(

@@ -58,7 +58,7 @@ class Function(NamedTuple):
     """Status and text where they differ from the error's own."""
 
 
-class _Process:
+class Process:
     """The runtime, made with the first call that needs it and kept: a failed attempt is made again."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class _Process:
             self._runtime.prepare()
 
 
-_PROCESS = _Process()
+_PROCESS = Process()
 
 
 def prepare() -> None:

@@ -141,48 +141,47 @@ class Record(NamedTuple):
     def claimed(self, claim: Claim, expires_at: float) -> Record:
         """`expires_at`, in seconds since 1970, is for code from before beats, as is the idempotency key."""
         held = {"id": claim.id, "beat": claim.beat, "doing": claim.doing, "expiresAt": int(expires_at * 1000)}
-        rest = self._without("wppStart")
-        return (
-            rest._with(wppClaim=held)
-            if claim.is_start
-            else rest._with(wppClaim=held, wppIdempotencyKey=self.idempotency_key)
-        )
+        key = {} if claim.is_start else {"wppIdempotencyKey": self.idempotency_key}
+        return self._replace(settings={**_without(self.settings, "wppStart"), "wppClaim": held, **key})
 
     def released(self, failure: Failure | None = None) -> Record:
-        rest = self._without("wppClaim", "wppStart")
+        rest = _without(self.settings, "wppClaim", "wppStart")
         if failure is None:
-            return rest
-        return rest._with(wppClaim={"failed": failure.claim_id, "code": failure.code, "problem": failure.problem})
+            return self._replace(settings=rest)
+        ended = {"failed": failure.claim_id, "code": failure.code, "problem": failure.problem}
+        return self._replace(settings={**rest, "wppClaim": ended})
 
     def completed(self, credentials: Credentials, now: float) -> Record:
-        """With new credentials, and without what belonged to the ones before. The claim stays."""
-        return self._without("wppIdempotencyKey", "wppStartedAt", *_TOKEN)._with(
-            wppApiKey=credentials.api_key,
-            wppAccountNumber=credentials.session,
-            wppApiKeyIssuedAt=int(now * 1000),
-            wppWebhookPending=True,
-        )
+        """With new credentials, and without what belonged to the ones before. The claim stays. `now` in seconds since 1970."""
+        rest = _without(self.settings, "wppIdempotencyKey", "wppStartedAt", *_TOKEN)
+        new = {
+            "wppApiKey": credentials.api_key,
+            "wppAccountNumber": credentials.session,
+            "wppApiKeyIssuedAt": int(now * 1000),
+            "wppWebhookPending": True,
+        }
+        return self._replace(settings={**rest, **new})
 
     def with_token(self, token: AccessToken) -> Record:
-        return self._with(wppJwtToken=token.text, wppJwtExpiresAt=int(token.expires_at * 1000))
+        stored = {"wppJwtToken": token.text, "wppJwtExpiresAt": int(token.expires_at * 1000)}
+        return self._replace(settings={**self.settings, **stored})
 
     def with_webhook_pending(self, pending: bool) -> Record:
-        return self._with(wppWebhookPending=True) if pending else self._without("wppWebhookPending")
+        rest = _without(self.settings, "wppWebhookPending")
+        return self._replace(settings={**rest, "wppWebhookPending": True} if pending else rest)
 
     def with_start(self, now: float) -> Record:
-        return self._with(wppStartedAt=int(now * 1000))
+        return self._replace(settings={**self.settings, "wppStartedAt": int(now * 1000)})
 
     def with_requests(self, requests: Mapping[str, Any]) -> Record:
-        return self._with(wppRequests=requests)
-
-    def _with(self, **values: Any) -> Record:
-        return self._replace(settings={**self.settings, **values})
-
-    def _without(self, *names: str) -> Record:
-        return self._replace(settings={name: v for name, v in self.settings.items() if name not in names})
+        return self._replace(settings={**self.settings, "wppRequests": requests})
 
     def __repr__(self) -> str:
         return f"Record({self.row_id!r})"
+
+
+def _without(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}
 
 
 def record_of(row: Integration) -> Record:

@@ -56,7 +56,7 @@ def _process(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> None:
     """The adapter in this process, as it is right after a cold start."""
     for name, value in stack.environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(function, "_PROCESS", function._Process())
+    monkeypatch.setattr(function, "_PROCESS", function.Process())
 
 
 def recorded(name: str, token: str | None = "t.t.t") -> dict[str, Any]:
