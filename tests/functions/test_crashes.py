@@ -57,11 +57,7 @@ def _let_the_lease_run_out(caller: Caller) -> None:
     row = caller.row()
     seconds_left = row["settings"]["wppClaim"]["expiresAt"] / 1000 - time.time()
     assert 0 < seconds_left <= DEADLINE + LEASE_MARGIN, f"the lease lasts {seconds_left:.1f} s more"
-    caller.stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.wppClaim.expiresAt', ?) where id = ?",
-        int(time.time() * 1000),
-        row["id"],
-    )
+    caller.change_settings(wppClaim={**row["settings"]["wppClaim"], "expiresAt": int(time.time() * 1000)})
 
 
 def _wait_for(condition: object) -> None:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from emulator.web import Received
-    from tests.support.projects import Ledger, Project
+    from tests.support.ledger import Ledger
+    from tests.support.projects import Project
 
     Everything = tuple[Project, dict[str, list[Received]]]
 
