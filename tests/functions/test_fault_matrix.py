@@ -26,9 +26,10 @@ from emulator.processes import free_port, server_process
 from emulator.stack import Stack
 from tests.support.callers import CONNECTING, CREATE, new_caller
 from tests.support.faults import FAULTS, ROWS, TWINS, end_problems
+from tests.support.servers import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import requests
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tests.support.ledger import Ledger
 
 DEADLINE = 1.5  # seconds
-LANES = 16
+LANES = 12
 
 # Each with what must hold before the call happens: a new organization, an offline session, a lost answer, a known connection.
 CALLS = [
@@ -71,10 +72,19 @@ class Cell:
 def cells() -> Iterator[Cell]:
     for (before, call), fault in product(CALLS, FAULTS):
         functions = CONNECTING if call in AFTER_CREATION else [CREATE]
-        if fault not in TWINS:
-            yield from (Cell(function, before, call, fault, n) for function in functions for n in (1, None))
-        elif call == "create":
-            yield Cell(CREATE, before, call, fault, None)
+        if fault in TWINS:
+            functions = [CREATE] if call == "create" else []
+        for function in functions:
+            yield from (Cell(function, before, call, fault, times) for times in times_of(call, fault))
+
+
+def times_of(call: str, fault: str) -> Sequence[int | None]:
+    """Once, and for as long as the function asks."""
+    if FAULTS[fault].action == "refuse":
+        return [None]  # until the faults are cleared, in any case
+    if FAULTS[fault].action in ("hang", "drip") and call != "qr":
+        return [None]  # the first one takes all the time there is; only the QR is given up on sooner
+    return [1, None]
 
 
 @dataclass
@@ -103,10 +113,16 @@ def lanes() -> Iterator[queue.SimpleQueue[Lane]]:
         for lane in started:
             lane.server.wait_until_ready()
             lane.stack.platform.settings.qr_delay = 0
-            for function in CONNECTING:  # no cell pays for the imports of a first call
-                assert new_caller(lane.stack, {}).call_at(lane.url(function)).status_code == 200
+            warm_up(lane)
             free.put(lane)
         yield free
+
+
+def warm_up(lane: Lane) -> None:
+    """So that no cell pays for the imports of a first call."""
+    for url in map(lane.url, CONNECTING):
+        caller = new_caller(lane.stack, {})
+        wait_for(lambda caller=caller, url=url: caller.call_at(url).status_code == 200)  # type: ignore[misc]
 
 
 def problems_of(cell: Cell, lane: Lane) -> list[str]:
