@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import requests
 
@@ -42,16 +42,16 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    has_terminal = os.isatty(0)  # asked now: one that is closed during the start was still one
     if os.environ.get("SUPABASE_URL"):
         require_free(options.port)
         _require_settings()
         with served(own_environment(), options.port, show=True) as server:
             say(f"The functions are at {server.url}/functions/v1/ and talk to {os.environ['SUPABASE_URL']}")
-            _wait_for_ctrl_c()
+            _wait_for_ctrl_c(has_terminal=has_terminal)
     with local_stack(options.port, show=True, own=own_environment()) as local:
         say(_described(local))
-        _wait_for_ctrl_c()
-    return 0
+        _wait_for_ctrl_c(has_terminal=has_terminal)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -151,10 +151,9 @@ def _require_settings() -> None:
         raise CannotStartError(str(error)) from error
 
 
-def _wait_for_ctrl_c() -> None:
-    """Or for the end of the terminal, of which `make` alone is told where it leads the session."""
-    had_terminal = os.isatty(0)
-    while os.isatty(0) or not had_terminal:
+def _wait_for_ctrl_c(*, has_terminal: bool) -> NoReturn:
+    """Or for the terminal to close: behind `make`, only `make` gets that signal."""
+    while os.isatty(0) or not has_terminal:
         time.sleep(1)
     sys.exit(128 + signal.SIGHUP)
 

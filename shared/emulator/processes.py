@@ -1,9 +1,8 @@
-"""The functions as processes of their own: under functions-framework, or all of them under the product's server."""
+"""The functions as processes of their own: one under functions-framework, or all under the product's server."""
 
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -23,17 +22,24 @@ GUNICORN = ROOT / "shared/deploy/selfhosted/gunicorn.conf.py"
 _START_TIMEOUT = 30.0  # seconds
 
 
-# Below the ports that the kernel hands out by itself: none of those is given to somebody else before its server listens.
-_ports = iter(random.SystemRandom().sample(range(20_000, 32_000), 12_000))
+_reserved: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port on which nobody listens, never the same one twice."""
-    for port in _ports:
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no port is free")
+    """A port on which nobody listens; on Linux, no other process and no later call gets it either.
+
+    There it stays bound without listening, so the kernel hands it to nobody else, while a server that sets SO_REUSEADDR, as all
+    of ours do, may still listen on it.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port = int(probe.getsockname()[1])
+    if sys.platform == "linux":
+        _reserved.append(probe)
+    else:
+        probe.close()
+    return port
 
 
 class FunctionProcess:

@@ -198,7 +198,7 @@ def test_it_speaks_russian_to_a_russian_browser_and_needs_no_mouse(opened: Any) 
     assert page.locator("html").get_attribute("lang") == "ru"
     page.get_by_role("button", name="20 с: новый QR").click()
     expect(page.locator("#clock")).to_have_text("впереди на 20 с")
-    expect(page.locator("details").last).to_contain_text(re.compile(r"мс · \d+ вызов.*ожидани"))
+    expect(page.locator("details").last).to_contain_text(re.compile(r"мс · \d+ вызов.*обращени"))
     counted = page.evaluate("import('/_page/texts.js').then((t) => [1, 3, 11, 22].map((n) => t.counted(n, 'calls')))")
     assert counted == ["1 вызов", "3 вызова", "11 вызовов", "22 вызова"]
     # Nothing is left in the other language.

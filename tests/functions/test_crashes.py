@@ -14,6 +14,7 @@ from emulator.processes import free_port, server_process
 from emulator.stack import Stack
 from tests.support.callers import Caller, new_caller
 from tests.support.faults import ROWS, end_problems
+from tests.support.servers import wait_for
 from wpp.provisioning.claim import LEASE_MARGIN
 
 DEADLINE = 2.0  # seconds
@@ -33,7 +34,7 @@ def problems_after_a_kill(step: str, *, after_effect: bool) -> list[str]:
         with server_process(env, free_port()) as victim, ThreadPoolExecutor(1) as threads:
             victim.wait_until_ready()
             threads.submit(lambda: _call_to_death(f"{victim.url}/functions/v1/wpp-create", caller.token))
-            _wait_for(lambda: server.count(step) > 0)
+            wait_for(lambda: server.count(step) > 0)
             victim.kill()
         server.clear_faults()
 
@@ -57,19 +58,7 @@ def _let_the_lease_run_out(caller: Caller) -> None:
     row = caller.row()
     seconds_left = row["settings"]["wppClaim"]["expiresAt"] / 1000 - time.time()
     assert 0 < seconds_left <= DEADLINE + LEASE_MARGIN, f"the lease lasts {seconds_left:.1f} s more"
-    caller.stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.wppClaim.expiresAt', ?) where id = ?",
-        int(time.time() * 1000),
-        row["id"],
-    )
-
-
-def _wait_for(condition: object) -> None:
-    give_up = time.monotonic() + 20
-    while not condition():  # type: ignore[operator]
-        if time.monotonic() > give_up:
-            raise AssertionError("the step was never reached")
-        time.sleep(0.01)
+    caller.change_settings(wppClaim={**row["settings"]["wppClaim"], "expiresAt": int(time.time() * 1000)})
 
 
 def test_a_killed_creation_is_finished_by_another_process_within_the_lease() -> None:

@@ -11,26 +11,18 @@ import pytest
 
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
-from tests.support.callers import CREATE
-from wpp.config import settings_from
-from wpp.errors import NotConfigured
 from wpp.provisioning import creation, session
 from wpp.provisioning.options import Options
 from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
-    from emulator.platform.models import Session
     from tests.support.callers import Caller
     from wpp.runtime import Runtime
 
 
-def only_session(caller: Caller) -> Session:
-    return caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
-
-
 def test_parallel_calls_start_an_offline_session_once(caller: Caller) -> None:
     caller.create()
-    started = only_session(caller)
+    started = caller.session()
     caller.stack.platform.disconnect(started.name)
     caller.stack.platform.settings.qr_delay = 0
     before = started.starts
@@ -50,11 +42,11 @@ def test_parallel_calls_start_an_offline_session_once(caller: Caller) -> None:
 
 def test_a_start_that_failed_keeps_nobody_from_starting(caller: Caller) -> None:
     caller.create()
-    caller.stack.platform.disconnect(only_session(caller).name)
+    caller.stack.platform.disconnect(caller.session().name)
     caller.stack.platform_server.inject(Fault("start", status=400, times=1))
     assert caller.create().status_code == 502
     assert caller.create().status_code == 200
-    assert only_session(caller).started_at is not None
+    assert caller.session().started_at is not None
     assert "wppStart" in caller.row()["settings"]
 
 
@@ -101,13 +93,13 @@ def test_a_session_that_goes_offline_while_its_qr_is_waited_for_is_started(
     monkeypatch.setattr(session, "START_LEASE", 0.1)
     caller.create()
     caller.stack.platform.settings.qr_delay = 0.8
-    caller.stack.platform.disconnect(only_session(caller).name)
-    only_session(caller).started_at = caller.stack.clock.now()
+    caller.stack.platform.disconnect(caller.session().name)
+    caller.session().started_at = caller.stack.clock.now()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(lambda: connect(runtime.begin("wpp-provision", "id"), caller.token, wait=True))
         while caller.stack.platform_server.count("qr") < 3:  # it is polling
             time.sleep(0.01)
-        caller.stack.platform.disconnect(only_session(caller).name)
+        caller.stack.platform.disconnect(caller.session().name)
         assert waiting.result().status == "qr_issued"
 
 
@@ -133,26 +125,15 @@ def test_a_further_number_whose_saving_failed_is_finished_by_the_next_request(ca
 
 def test_a_stored_token_that_is_refused_is_replaced_whatever_its_end(caller: Caller) -> None:
     caller.create()
-    caller.stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.wppJwtToken', 'dead', '$.wppJwtExpiresAt', ?)"
-        " where organization_id = ?",
-        int((time.time() + 86_400) * 1000),
-        caller.organization_id,
-    )
+    caller.change_settings(wppJwtToken="dead", wppJwtExpiresAt=int((time.time() + 86_400) * 1000))
     with server_process(caller.stack.environment(), free_port()) as new_process:
         new_process.wait_until_ready()
         assert caller.call_at(f"{new_process.url}/wpp-create").status_code == 200
     assert caller.row()["settings"]["wppJwtToken"] != "dead"
 
 
-@pytest.mark.parametrize("url", ["ftp://x.example", "javascript:1", "not a url"])
-def test_a_webhook_address_that_is_none_is_reported(caller: Caller, url: str) -> None:
-    with pytest.raises(NotConfigured, match="WPP_WEBHOOK_URL must be"):
-        settings_from(caller.stack.environment() | {"WPP_WEBHOOK_URL": url})
-
-
-def test_a_claim_of_an_impossible_end_is_none(caller: Caller) -> None:
+def test_a_claim_with_an_impossible_end_is_ignored(caller: Caller) -> None:
     caller.stack.supabase.insert_row(
         organization_id=caller.organization_id, settings={"wppClaim": {"id": "x", "expiresAt": 10**400}}
     )
-    assert caller.call(CREATE).status_code == 200
+    assert caller.create().status_code == 200

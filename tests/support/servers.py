@@ -13,7 +13,7 @@ import requests
 from emulator.processes import GUNICORN, FunctionProcess, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -32,9 +32,8 @@ def reload(server: FunctionProcess) -> None:
     os.kill(server.pid, signal.SIGHUP)
 
 
-def wait_for(condition: object, seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
     """Until `condition()` is true; a refused connection counts as false."""
-    assert callable(condition)
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         try:
@@ -43,7 +42,7 @@ def wait_for(condition: object, seconds: float = 20) -> None:
         except requests.RequestException:
             pass
         time.sleep(0.05)
-    raise AssertionError("waited in vain")
+    raise AssertionError(f"not true within {seconds} seconds")
 
 
 class Calling:

@@ -72,6 +72,12 @@ def test_addresses_that_are_not(url: str) -> None:
         settings_from({**COMPLETE, "SUPABASE_URL": url})
 
 
+@pytest.mark.parametrize("url", ["ftp://x.example", "javascript:1", "not a url"])
+def test_a_webhook_address_that_nobody_could_call_is_reported(url: str) -> None:
+    with pytest.raises(NotConfigured, match="WPP_WEBHOOK_URL must be"):
+        settings_from({**COMPLETE, "WPP_WEBHOOK_URL": url})
+
+
 def test_no_secret_shows_in_a_repr() -> None:
     shown = repr(settings_from({**COMPLETE, "SUPABASE_JWT_SECRET": "jwt-secret-of-some-length"}))
     for value in ("service-key", "wpp-secret", "jwt-secret-of-some-length"):

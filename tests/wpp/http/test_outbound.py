@@ -16,7 +16,8 @@ from wpp.errors import NotConfigured
 
 if TYPE_CHECKING:
     from emulator.web import Received
-    from tests.support.projects import Ledger, Project
+    from tests.support.ledger import Ledger
+    from tests.support.projects import Project
 
     Everything = tuple[Project, dict[str, list[Received]]]
 
