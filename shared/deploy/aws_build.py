@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 # boto3 comes with Lambda's runtime.
 _ROOTS = ["requests", "python-jose"]
 # python-jose asks for them, and imports none of them where `cryptography` is installed; pycparser is for building cffi.
-# charset-normalizer guesses the encoding of texts: all of ours is JSON, and it costs a cold start 8 ms.
-NOT_SHIPPED = {"ecdsa", "rsa", "pyasn1", "six", "pycparser", "charset-normalizer"}
+NOT_SHIPPED = {"ecdsa", "rsa", "pyasn1", "six", "pycparser"}
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 # The C library of the runtime's image: Amazon Linux 2 up to Python 3.11, Amazon Linux 2023 from then on.
 _OLD_GLIBC, _GLIBC = 26, 34
