@@ -114,6 +114,7 @@ class Actor:
         """Its process is stopped, or its machine sleeps: no beats."""
         self.suspended = 0.0
         """Seconds of the world that this actor's monotonic clock did not see, as while its machine slept."""
+        self.began = world.now()
         self.done = False
         self.error: WppError | None = None
         self.session: str | None = None
