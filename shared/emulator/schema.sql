@@ -19,7 +19,7 @@ create table messenger_integrations (
   organization_id uuid not null references organizations (id) on delete cascade,
   messenger_type text not null,
   provider text,
-  name text not null,
+  name text,
   is_active boolean default true,
   is_primary boolean default false,
   webhook_key text unique,

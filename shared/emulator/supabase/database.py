@@ -28,32 +28,37 @@ create or replace function emulator_set_updated_at() returns trigger language pl
 create or replace trigger emulator_updated_at before update on messenger_integrations
   for each row execute function emulator_set_updated_at();
 """
+_SETTINGS = "select set_config(name, value, true) from unnest(%s::text[], %s::text[]) setting (name, value)"
 _DATA_ONLY = ("select", "insert", "update", "delete", "truncate", "with")
 
 
 class Transaction:
     """One of somebody with a role: what it may do, PostgreSQL decides."""
 
-    def __init__(self, connection: Connection, begin: str, settings: Mapping[str, str]) -> None:
+    def __init__(self, connection: Connection, settings: Mapping[str, str], *, reads: bool) -> None:
         self._connection = connection
-        self._begin: str | None = begin
-        self._settings = settings
+        self._settings = dict(settings)
+        self._reads = reads
+        self._begun = False
 
     def fetch(self, statement: sql.Composable, parameters: Mapping[str, object]) -> tuple[Any, ...]:
         """The only row of a statement. Raises psycopg.Error."""
-        if self._begin is None:
+        if self._begun:
             return _only_row(self._connection.execute(statement, parameters))
-        begin, self._begin = self._begin, None
-        settings = sql.SQL(", ").join(
-            sql.SQL("set_config({}, {}, true)").format(sql.Placeholder(f"name{i}"), sql.Placeholder(f"value{i}"))
-            for i in range(len(self._settings))
-        )
-        values = {f"name{i}": name for i, name in enumerate(self._settings)}
-        values |= {f"value{i}": value for i, value in enumerate(self._settings.values())}
-        with self._connection.pipeline():  # one round trip instead of three
-            self._connection.execute(begin)
-            self._connection.execute(sql.SQL("select {}").format(settings), values)
+        # One round trip. What is sent together and without BEGIN is a transaction too, so one that reads needs no COMMIT.
+        with self._connection.pipeline():
+            if not self._reads:
+                self._begun = True
+                self._connection.execute("begin")
+            self._connection.execute(_SETTINGS, [list(self._settings), list(self._settings.values())])
             return _only_row(self._connection.execute(statement, parameters))
+
+    def end(self) -> None:
+        if self._begun:
+            self._connection.execute("commit")
+
+    def abandon(self) -> None:
+        self._connection.rollback()
 
 
 class Database:
@@ -112,16 +117,22 @@ class Database:
         if not statement.lstrip().lower().startswith(_DATA_ONLY):
             self._changed.set()
 
+    def query(self, statement: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """The rows of one statement of the owner's."""
+        with self._connection() as connection:
+            return connection.execute(statement.encode(), parameters).fetchall()
+
     @contextmanager
     def acting(self, settings: Mapping[str, str], *, reads: bool) -> Iterator[Transaction]:
         """A transaction under these settings (`role` among them); rolled back where the block raises."""
         with self._connection() as connection:
+            transaction = Transaction(connection, settings, reads=reads)
             try:
-                yield Transaction(connection, "begin read only" if reads else "begin", settings)
+                yield transaction
             except BaseException:
-                connection.rollback()
+                transaction.abandon()
                 raise
-            connection.execute("commit")
+            transaction.end()
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:

@@ -22,7 +22,7 @@ class Product:
 
     def add_member(self, user_id: str, email: str, organization_id: str | None) -> None:
         """A profile, in an organization that is made where it is missing."""
-        with self._database.transaction() as connection:
+        with self._database.transaction() as connection, connection.pipeline():
             connection.execute(
                 "insert into auth.users (id, email) values (%s, %s) on conflict do nothing", [user_id, email]
             )
@@ -53,8 +53,7 @@ class Product:
             "select row_to_json(row) from messenger_integrations row"
             " where %(id)s::uuid is null or organization_id = %(id)s order by created_at, id"
         )
-        with self._database.transaction() as connection:
-            return [row for (row,) in connection.execute(statement, {"id": organization_id}).fetchall()]
+        return [row for (row,) in self._database.query(statement, {"id": organization_id})]
 
     def _insert(
         self, connection: Connection, table: str, row: dict[str, Any], some_id: str, conflict: str | None = None

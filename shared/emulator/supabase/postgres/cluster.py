@@ -74,10 +74,9 @@ class Cluster:
         """Kept open for as long as nobody else may use the data."""
         self._supervisor = supervisor
 
-    def connect(self, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+    def connect(self, database: str, options: str = "") -> psycopg.Connection[tuple[Any, ...]]:
         """Each statement is its own transaction unless it says BEGIN. Raises psycopg.OperationalError."""
-        # Never prepared: tests change tables under connections that go on.
-        return psycopg.connect(self.address, dbname=database, autocommit=True, prepare_threshold=None)
+        return psycopg.connect(self.address, dbname=database, options=options, autocommit=True)
 
     def connect_as_given(self) -> psycopg.Connection[tuple[Any, ...]]:
         """To the database that the address itself names, or else to `postgres`."""

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 SCHEMA = (Path(__file__).parents[2] / "schema.sql").read_text()
 """The DDL of the tables where a product's own is not given."""
 _SUPABASE = (Path(__file__).parents[1] / "supabase.sql").read_text()
-_SEARCH_PATH = "public, extensions"
 _EXTENSION = re.compile(r'^\s*create\s+extension\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)"?[^;]*;', re.I | re.M)
 _META_COMMAND = re.compile(r"^\\.*$", re.M)  # of psql, in a dump
 
@@ -44,12 +43,14 @@ class Databases:
         # Another process that uses the same server has templates of its own: it may drop them at any time.
         self._token = "" if cluster.is_ours else secrets.token_hex(4) + "_"
         self._templates: dict[str, SchemaCache] = {}
+        self._dropped: list[str] = []
 
     def create(self, ddl: str) -> tuple[str, SchemaCache]:
         """A new database with the tables of `ddl`: its name, and its schema. Raises SchemaError."""
         template = f"{TEMPLATE_PREFIX}{self._token}{_fingerprint(_SUPABASE + ddl)}"
         name = f"{PREFIX}{self._token}{secrets.token_hex(6)}"
         with self._lock:
+            self._really_drop()
             if template not in self._templates:
                 self._templates[template] = self._template(template, ddl)
             copy = sql.SQL("create database {} template {} strategy file_copy")
@@ -57,18 +58,17 @@ class Databases:
             return name, self._templates[template]
 
     def connect(self, name: str) -> psycopg.Connection[tuple[Any, ...]]:
-        connection = self._cluster.connect(name)
-        connection.execute(f"set search_path to {_SEARCH_PATH}")
-        return connection
+        return self._cluster.connect(name, options="-c search_path=public,extensions")
 
     def drop(self, name: str) -> None:
+        """Soon: PostgreSQL would wait 0.1 s for a connection that has just been closed."""
         with self._lock:
-            self._drop(name)
+            self._dropped.append(name)
 
     def close(self) -> None:
         if not self._cluster.is_ours:
-            for template in self._templates:
-                self._drop(template)
+            self._dropped += self._templates
+            self._really_drop()
         self._maintenance.close()
         self._cluster.stop()
 
@@ -103,6 +103,10 @@ class Databases:
         if problems:
             raise SchemaError("; ".join(problems))
         return schema
+
+    def _really_drop(self) -> None:
+        while self._dropped:
+            self._drop(self._dropped.pop())
 
     def _drop(self, name: str) -> None:
         self._maintenance.execute(

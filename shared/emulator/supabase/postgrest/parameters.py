@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
 from emulator.supabase.postgrest.grammar import (
@@ -12,7 +13,7 @@ from emulator.supabase.postgrest.grammar import (
     parse_order,
     parse_select,
 )
-from emulator.supabase.postgrest.query import Condition, Query
+from emulator.supabase.postgrest.query import Condition, Embedded, Query, Selected
 from emulator.supabase.postgrest.scanner import Scanner
 
 _INTEGER = re.compile(r"\s*-?\d+\s*")
@@ -22,9 +23,7 @@ def parse_query(text: str) -> Query:
     """Raises PostgrestError."""
     parameters = _parameters(text)
     given = dict(reversed(parameters))  # the first of several counts
-    select = Scanner(given.get("select", "*"), "select parameter")
-    query = Query(*parse_select(select))
-    select.require_end('","')
+    query = Query(*_selected(given.get("select", "*")))
     if "on_conflict" in given:
         query.on_conflict = _names(Scanner(given["on_conflict"], "on_conflict parameter"))
     if "columns" in given:
@@ -33,6 +32,14 @@ def parse_query(text: str) -> Query:
         if key not in ("select", "columns", "on_conflict"):
             _apply(query, key, value)
     return query
+
+
+@lru_cache  # a client asks for the same columns again and again
+def _selected(text: str) -> tuple[tuple[Selected, ...], tuple[Embedded, ...]]:
+    scanner = Scanner(text, "select parameter")
+    selected = parse_select(scanner)
+    scanner.require_end('","')
+    return selected
 
 
 def _parameters(text: str) -> list[tuple[str, str]]:

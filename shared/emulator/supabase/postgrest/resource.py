@@ -81,6 +81,7 @@ def _settings(request: Request, caller: Caller, preferences: Preferences) -> dic
         "request.method": request.method,
         "request.path": request.path.removeprefix("/rest/v1"),
         "request.headers": json.dumps(dict(request.headers)),
+        "transaction_read_only": "on" if request.method in ("GET", "HEAD") else "off",
     }
     if preferences.timezone is not None:
         settings["timezone"] = preferences.timezone
