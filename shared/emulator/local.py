@@ -62,9 +62,7 @@ class Local:
 
 
 @contextmanager
-def local_stack(
-    port: int, *, show: bool, own: Mapping[str, str], schema_file: Path | None = None
-) -> Iterator[Local]:
+def local_stack(port: int, *, show: bool, own: Mapping[str, str], schema_file: Path | None = None) -> Iterator[Local]:
     """Supabase with the functions on `port` and the platform on the one 9 above it, or both on free ones for 0.
 
     `own` goes before the stack's own values. With `show` the functions' log is printed, and changed code is picked up.
@@ -75,28 +73,32 @@ def local_stack(
         require_free(wanted)
     functions_port = free_port()
     functions_url = f"http://127.0.0.1:{functions_port}"
-    with _stack(ports, functions_url, schema_file) as stack:
+    with _seeded(ports, functions_url, schema_file) as stack:
         stack.supabase.auth.token_lifetime = _TOKEN_LIFETIME
-        stack.supabase.seed()
         stack.supabase.page = Page(stack).answer
         with served({**stack.environment(), **own}, functions_port, show=show) as server:
             yield Local(stack, server, _sign_in(stack))
 
 
-def _stack(ports: tuple[int, int], functions_url: str, schema_file: Path | None) -> Stack:
+def _seeded(ports: tuple[int, int], functions_url: str, schema_file: Path | None) -> Stack:
     try:
-        schema = None if schema_file is None else schema_file.read_text()
-        return Stack(
+        stack = Stack(
             supabase_port=ports[0],
             platform_port=ports[1],
             functions_url=functions_url,
-            schema=schema,
+            schema=None if schema_file is None else schema_file.read_text("utf-8"),
             folder=ROOT / ".local" / "postgres",
         )
-    except (OSError, UnicodeDecodeError, SchemaError) as error:
-        raise CannotStartError(f"{schema_file}: {error if schema_file else reason(error)}") from error
+        stack.supabase.seed()
+    except OSError as error:
+        raise CannotStartError(f"the schema cannot be read: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise CannotStartError(f"{schema_file} is not UTF-8") from error
+    except SchemaError as error:
+        raise CannotStartError(f"{schema_file or 'schema.sql'}: {error}") from error
     except CannotStartServerError as error:
         raise CannotStartError(str(error)) from error
+    return stack
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Transaction:
         self._reads = reads
         self._begun = False
 
-    def fetch(self, statement: sql.Composable, parameters: Mapping[str, object]) -> tuple[Any, ...]:
+    def fetch(self, statement: sql.Composed | sql.SQL, parameters: Mapping[str, object]) -> tuple[Any, ...]:
         """The only row of a statement. Raises psycopg.Error."""
         if self._begun:
             return _only_row(self._connection.execute(statement, parameters))

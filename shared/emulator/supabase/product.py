@@ -7,7 +7,10 @@ import secrets
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg import sql
+
+from emulator.supabase.postgres.databases import SchemaError
 
 if TYPE_CHECKING:
     from emulator.supabase.database import Connection, Database
@@ -21,7 +24,15 @@ class Product:
         self._database = database
 
     def add_member(self, user_id: str, email: str, organization_id: str | None) -> None:
-        """A profile, in an organization that is made where it is missing."""
+        """A profile, in an organization that is made where it is missing. Raises SchemaError where the tables forbid it."""
+        try:
+            self._add_member(user_id, email, organization_id)
+        except psycopg.Error as error:
+            raise SchemaError(
+                f"a user with an organization cannot be inserted: {error.diag.message_primary}"
+            ) from error
+
+    def _add_member(self, user_id: str, email: str, organization_id: str | None) -> None:
         with self._database.transaction() as connection, connection.pipeline():
             connection.execute(
                 "insert into auth.users (id, email) values (%s, %s) on conflict do nothing", [user_id, email]

@@ -23,7 +23,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from emulator.supabase.postgres.account import Account, server_account
-from emulator.supabase.postgres.leftovers import drop_leftovers, end_stale_server
+from emulator.supabase.postgres.leftovers import SOCKETS_PREFIX, drop_leftovers, end_stale_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,7 +207,7 @@ def _accepts(cluster: Cluster) -> bool:
 
 
 def _private_folder(account: Account) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="wpp-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix=SOCKETS_PREFIX))
     account.own(folder)
     return folder
 

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 SCHEMA = (Path(__file__).parents[2] / "schema.sql").read_text()
 """The DDL of the tables where a product's own is not given."""
 _SUPABASE = (Path(__file__).parents[1] / "supabase.sql").read_text()
-_EXTENSION = re.compile(r'^\s*create\s+extension\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)"?[^;]*;', re.I | re.M)
-_META_COMMAND = re.compile(r"^\\.*$", re.M)  # of psql, in a dump
+_EXTENSION = re.compile(
+    r'^\s*create\s+extension\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)"?[^;]*;', re.IGNORECASE | re.MULTILINE
+)
+_META_COMMAND = re.compile(r"^\\.*$", re.MULTILINE)  # of psql, in a dump
 
 
 class SchemaError(Exception):
@@ -109,9 +111,7 @@ class Databases:
             self._drop(self._dropped.pop())
 
     def _drop(self, name: str) -> None:
-        self._maintenance.execute(
-            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
-        )
+        self._maintenance.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
 def databases(folder: Path | None = None) -> Databases:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
 PREFIX = "wpp_stack_"
+SOCKETS_PREFIX = "wpp-postgres-"
 TEMPLATE_PREFIX = "wpp_template_"
 _TEMPLATES_KEPT = 3  # of the schemas used last
 _PATIENCE = 10.0  # seconds
@@ -23,15 +25,18 @@ _PATIENCE = 10.0  # seconds
 def end_stale_server(data: Path) -> None:
     """Ends a server whose supervisor was killed too. Call it only with the lock on `data`: then nobody uses that server."""
     try:
-        number = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
+        number, _, _, _, sockets, *_ = (data / "postmaster.pid").read_text().split("\n")
+        server = int(number)
     except (OSError, ValueError):
         return
     give_up = time.monotonic() + _PATIENCE
-    while _is_server(number, data):
+    while _is_server(server, data):
         late = time.monotonic() > give_up
-        os.kill(number, signal.SIGKILL if late else signal.SIGQUIT)
+        os.kill(server, signal.SIGKILL if late else signal.SIGQUIT)
         time.sleep(0.05)
     (data / "postmaster.pid").unlink(missing_ok=True)
+    if Path(sockets).name.startswith(SOCKETS_PREFIX):
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def drop_leftovers(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
@@ -57,5 +62,7 @@ def _command(number: int) -> str:
         if Path("/proc/self").exists():
             return ""
     # macOS has no /proc, as small containers have no ps.
-    listed = subprocess.run(["ps", "-o", "command=", "-p", str(number)], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(number)], capture_output=True, text=True, check=False
+    )
     return listed.stdout

@@ -1,4 +1,4 @@
-"""The grammar of `select`, of filters, of `and`/`or` and of `order`.
+"""The grammar of fields, of filters, of `and`/`or` and of `order`.
 
 https://docs.postgrest.org/en/v14/references/api/tables_views.html
 """
@@ -8,18 +8,14 @@ from __future__ import annotations
 import re
 from typing import cast
 
-from emulator.supabase.postgrest.errors import PostgrestError
 from emulator.supabase.postgrest.query import (
     Arrow,
     Condition,
-    Embedded,
     Field,
     Group,
-    Join,
     Operation,
     Order,
     Quantifier,
-    Selected,
 )
 from emulator.supabase.postgrest.scanner import NAME_EXPECTED, Scanner
 
@@ -27,90 +23,14 @@ QUANTIFIABLE = ("eq", "gte", "gt", "lte", "lt", "like", "ilike", "match", "imatc
 _SIMPLE = ("neq", "cs", "cd", "ov", "sl", "sr", "nxr", "nxl", "adj")
 _ARROW = re.compile(r"->>?")
 _INDEX = re.compile(r"([+-]?\d+)(?=->|::|\.|,|\)|$)")
-_CAST = re.compile(r"::([\w $]+)")
-_ALIAS_END = re.compile(r":(?!:)")
-_AGGREGATE = re.compile(r"(?:\.|(?<![\w)]))(?:avg|count|max|min|sum)\(\)")
 _OPERATOR = re.compile(rf"({'|'.join((*QUANTIFIABLE, *_SIMPLE))})(?:\((any|all)\))?\.")
 _FULL_TEXT = re.compile(r"(fts|plfts|phfts|wfts)(?:\(([\w $]+)\))?\.")
-_IS = re.compile(r"null|not_null|unknown|true|false", re.I)
+_IS = re.compile(r"null|not_null|unknown|true|false", re.IGNORECASE)
 _PG_ARRAY = re.compile(r"\{[^{}]*\}")
-_ANYTHING = re.compile(r".*", re.S)
+_ANYTHING = re.compile(r".*", re.DOTALL)
 _LOGIC_VALUE = re.compile(r"[^,)]*")
 _LOGIC_OPERATOR = re.compile(r"and|or")
 _MODIFIER = re.compile(r"\.(asc|desc|nullsfirst|nullslast)(?=[.,]|$)")
-
-
-def parse_select(scanner: Scanner) -> tuple[tuple[Selected, ...], tuple[Embedded, ...]]:
-    """Up to the end, or to the parenthesis that closes an embedded table's."""
-    columns: list[Selected] = []
-    embedded: list[Embedded] = []
-    scanner.spaces()
-    while not scanner.at_end and not scanner.rest.startswith(")"):
-        item = _relation(scanner) or _column(scanner)
-        if isinstance(item, Embedded):
-            embedded.append(item)
-        else:
-            columns.append(item)
-        scanner.spaces()
-        if not scanner.skip(","):
-            break
-        scanner.spaces()
-    return tuple(columns), tuple(embedded)
-
-
-def _relation(scanner: Scanner) -> Embedded | None:
-    """None, and nothing is read, where no parenthesis follows: that is a column."""
-    start = scanner.position
-    try:
-        is_spread = scanner.skip("...")
-        alias = None if is_spread else _alias(scanner)
-        relation = scanner.name()
-        hint: str | None = None
-        join: Join | None = None
-        while scanner.skip("!"):
-            word = scanner.name()
-            if word in ("inner", "left"):
-                join = cast("Join", word)
-            else:
-                hint = word
-    except PostgrestError:
-        scanner.position = start
-        return None
-    if scanner.rest.startswith("()") and relation in ("count", "avg", "sum", "min", "max"):
-        scanner.position = start
-        return None
-    if not scanner.skip("("):
-        if is_spread or hint or join:
-            raise scanner.error('"("')
-        scanner.position = start
-        return None
-    columns, embedded = parse_select(scanner)
-    scanner.require(")")
-    return Embedded(relation, alias, hint, join, is_spread, columns, embedded)
-
-
-def _alias(scanner: Scanner) -> str | None:
-    start = scanner.position
-    name = scanner.name()
-    if scanner.take(_ALIAS_END):
-        return name
-    scanner.position = start
-    return None
-
-
-def _column(scanner: Scanner) -> Selected:
-    if scanner.skip("*"):
-        return Selected(Field("*"))
-    alias = _alias(scanner)
-    if scanner.take(_AGGREGATE):
-        raise PostgrestError(400, "PGRST123", "Use of aggregate functions is not allowed")
-    field = parse_field(scanner)
-    if scanner.take(_AGGREGATE):
-        raise PostgrestError(400, "PGRST123", "Use of aggregate functions is not allowed")
-    cast_to = scanner.take(_CAST)
-    if not scanner.at_end and scanner.rest[0] not in ",)":
-        raise scanner.error('letter, digit, "-", "->>", "->", "::", ")", "," or end of input')
-    return Selected(field, alias or field.shown_as, cast_to[1].strip() if cast_to else None)
 
 
 def parse_field(scanner: Scanner) -> Field:
@@ -143,7 +63,7 @@ def parse_operation(scanner: Scanner, *, in_logic: bool = False) -> tuple[bool, 
         quantifier = cast("Quantifier | None", match[2])
         return negated, Operation(match[1], _value(scanner, in_logic=in_logic), quantifier)
     scanner.position = scanner.position if negated else start
-    raise scanner.error('operator (eq, gt, ...)' if negated else '"not" or operator (eq, gt, ...)')
+    raise scanner.error("operator (eq, gt, ...)" if negated else '"not" or operator (eq, gt, ...)')
 
 
 def _list(scanner: Scanner) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ from emulator.supabase.postgrest.grammar import (
     parse_logic,
     parse_operation,
     parse_order,
-    parse_select,
 )
 from emulator.supabase.postgrest.query import Condition, Embedded, Query, Selected
 from emulator.supabase.postgrest.scanner import Scanner
+from emulator.supabase.postgrest.selection import parse_select
 
 _INTEGER = re.compile(r"\s*-?\d+\s*")
 

@@ -185,5 +185,5 @@ def embedded_condition(node: Node, condition: Condition) -> Node | None:
 
 def without_conditions(root: Node, *, keep_groups: bool) -> Node:
     """The same for the rows that a change returns: its own statement has decided which they are."""
-    kept = [member for member in root.level.where if keep_groups and isinstance(member, Group)]
+    kept: list[Condition | Group] = [member for member in root.level.where if keep_groups and isinstance(member, Group)]
     return replace(root, level=replace(root.level, where=kept, limit=None, offset=0))

@@ -23,9 +23,7 @@ def apply_range(level: Level, request: Request) -> None:
         return
     first, last = int(match[1]), int(match[2]) if match[2] else None
     if last is not None and last < first:
-        raise out_of_range(
-            "The lower boundary must be lower than or equal to the upper boundary in the Range header."
-        )
+        raise out_of_range("The lower boundary must be lower than or equal to the upper boundary in the Range header.")
     ends = [end for end in (last, None if level.limit is None else level.offset + level.limit - 1) if end is not None]
     level.offset = max(level.offset, first)
     level.limit = max(min(ends) - level.offset + 1, 0) if ends else None

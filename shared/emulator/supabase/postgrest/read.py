@@ -28,9 +28,10 @@ BODIES = {
 """How the rows `_postgrest_t` become the body of the answer."""
 
 
-def read_statement(root: Node, body: str, parameters: Parameters, *, count: bool) -> sql.Composable:
+def read_statement(root: Node, body: str, parameters: Parameters, *, count: bool) -> sql.Composed:
     """One row: how many there are in all (null unless `count`), how many are in the answer, and the answer."""
-    total, counted = sql.SQL("null::bigint"), NOTHING
+    total: sql.Composable = sql.SQL("null::bigint")
+    counted: sql.Composable = NOTHING
     if count:
         total = sql.SQL("(select count(*) from pgrst_count)")
         counted = sql.SQL(", pgrst_count as ({})").format(count_query(root, parameters))
@@ -100,7 +101,9 @@ def _on(node: Node, fragments: Fragments, parent: Fragments | None) -> list[sql.
     if junction is None:
         return [equal.format(parent.column(own), fragments.column(other)) for own, other in node.relationship.columns]
     table = (SCHEMA, junction.table)
-    here = [equal.format(parent.column(own), identifier(*table, column)) for own, column in junction.source]
+    here: list[sql.Composable] = [
+        equal.format(parent.column(own), identifier(*table, column)) for own, column in junction.source
+    ]
     return here + [equal.format(fragments.column(own), identifier(*table, column)) for own, column in junction.target]
 
 

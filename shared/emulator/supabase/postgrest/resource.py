@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from emulator.messages import Response
 from emulator.supabase.postgrest.errors import PostgrestError, from_postgres
 from emulator.supabase.postgrest.media import negotiate
+from emulator.supabase.postgrest.openapi import description
 from emulator.supabase.postgrest.parameters import parse_query
 from emulator.supabase.postgrest.plan import plan
 from emulator.supabase.postgrest.preferences import Preferences
@@ -22,7 +22,7 @@ from emulator.supabase.postgrest.writing import create, put, remove, replace_val
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from emulator.messages import Request
+    from emulator.messages import Request, Response
     from emulator.supabase.database import Database
 
 _ANSWERS = {"GET": read, "HEAD": read, "POST": create, "PATCH": replace_values, "PUT": put, "DELETE": remove}
@@ -43,9 +43,11 @@ class Rest:
         self.or_filter_bug = False
         """Before 14.4: `or=` and `and=` are applied again to the changed rows, so a change can come back empty."""
 
-    def answer(self, table: str, request: Request, caller: Caller) -> Response:
+    def answer(self, path: str, request: Request, caller: Caller) -> Response:
         try:
-            return self._answer(table, request, caller)
+            if path == "":
+                return description(self._database.schema)
+            return self._answer(_table(path), request, caller)
         except PostgrestError as error:
             return error.response()
         except psycopg.Error as error:
@@ -63,6 +65,17 @@ class Rest:
         reads = request.method in ("GET", "HEAD")
         with self._database.acting(_settings(request, caller, preferences), reads=reads) as transaction:
             return answer(Call(request, query, node, preferences, media, transaction, self.or_filter_bug))
+
+
+def _table(path: str) -> str:
+    if path.startswith("rpc/"):
+        name = path.removeprefix("rpc/")
+        message = f"Could not find the function {SCHEMA}.{name} without parameters in the schema cache"
+        details = f"Searched for the function {SCHEMA}.{name}, but the emulator has no functions to call."
+        raise PostgrestError(404, "PGRST202", message, details)
+    if "/" in path:
+        raise PostgrestError(404, "PGRST125", "Invalid path specified in request URL")
+    return path
 
 
 def _require_schema(request: Request) -> None:

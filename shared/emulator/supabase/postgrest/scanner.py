@@ -7,7 +7,7 @@ import re
 from emulator.supabase.postgrest.errors import PostgrestError
 
 _NAME = re.compile(r"[\w $]+(?:-(?!>)[\w $]+)*")
-_QUOTED = re.compile(r'"((?:[^\\"]|\\.)*)"', re.S)
+_QUOTED = re.compile(r'"((?:[^\\"]|\\.)*)"', re.DOTALL)
 NAME_EXPECTED = "field name (* or [a..z0..9_$])"
 
 
@@ -58,7 +58,7 @@ class Scanner:
 
     def quoted(self) -> str | None:
         match = self.take(_QUOTED)
-        return re.sub(r"\\(.)", r"\1", match[1], flags=re.S) if match else None
+        return re.sub(r"\\(.)", r"\1", match[1], flags=re.DOTALL) if match else None
 
     def spaces(self) -> None:
         self.position += len(self.rest) - len(self.rest.lstrip(" \t"))

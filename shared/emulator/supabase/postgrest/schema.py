@@ -13,7 +13,8 @@ Cardinality = Literal["many-to-one", "one-to-many", "one-to-one", "many-to-many"
 
 _COLUMNS = """
 select c.relname, c.relkind in ('r', 'p', 'f'), a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-  pg_get_expr(d.adbin, d.adrelid), coalesce(array_agg(e.enumlabel order by e.enumsortorder) filter (where e.oid is not null), '{}')
+  pg_get_expr(d.adbin, d.adrelid),
+  coalesce(array_agg(e.enumlabel order by e.enumsortorder) filter (where e.oid is not null), '{}')
 from pg_class c
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
@@ -147,8 +148,6 @@ def _many_to_many(keys: list[ForeignKey], tables: dict[str, Table]) -> list[Rela
             source, target = (tuple((there, here) for here, there in key.columns) for key in (first, second))
             junction = Junction(first.table, (first.constraint, second.constraint), source, target)
             found.append(
-                Relationship(
-                    first.constraint, first.foreign_table, second.foreign_table, "many-to-many", (), junction
-                )
+                Relationship(first.constraint, first.foreign_table, second.foreign_table, "many-to-many", (), junction)
             )
     return found

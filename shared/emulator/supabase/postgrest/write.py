@@ -33,9 +33,9 @@ class Upsert:
 
 def write_statement(
     mutation: sql.Composable, root: Node, body: str, parameters: Parameters, *, location: tuple[str, ...] = ()
-) -> sql.Composable:
+) -> sql.Composed:
     """One row: how many were changed, the answer, and the values of the columns `location` of the only row."""
-    rows = sql.SQL("select * from pgrst_source")
+    rows: sql.Composable = sql.SQL("select * from pgrst_source")
     if body != "nothing":
         rows = select_query(root, parameters, SOURCE)
     keys = sql.SQL("(select array[{}] from pgrst_source limit 1)").format(
@@ -58,7 +58,7 @@ def insert(
     """`only` is a condition that the new rows must meet."""
     columns = join(", ", (identifier(name) for name in payload.columns))
     counts = upsert is not None and upsert.merges
-    conditions = [sql.SQL(_COUNTED.format("+", "0"))] if counts else []
+    conditions: list[sql.Composable] = [sql.SQL(_COUNTED.format("+", "0"))] if counts else []
     conditions += [only] if only is not NOTHING else []
     return sql.SQL("insert into {}{} {} {}{}{}").format(
         table_name(table),
@@ -129,7 +129,9 @@ def _with_defaults(table: Table, payload: Payload) -> sql.Composable:
     if payload.is_object:
         merged = "{} || pgrst_payload.json_data as json_data"
     else:
-        merged = "coalesce(jsonb_agg({} || one), '[]') as json_data from jsonb_array_elements(pgrst_payload.json_data) one"
+        merged = (
+            "coalesce(jsonb_agg({} || one), '[]') as json_data from jsonb_array_elements(pgrst_payload.json_data) one"
+        )
     return sql.SQL("lateral (select " + merged + ") pgrst_defaults").format(defaults)
 
 

@@ -77,7 +77,9 @@ def put(call: Call) -> Response:
     body_fragments = Fragments(call.node, sql.SQL("pgrst_body"), parameters)
     only = join(" and ", [body_fragments.condition(one) for one in level.where])
     payload = _payload(call)
-    mutation = insert(call.node.table, payload, Upsert(merges=True, target=key), _returning(call), parameters, only=only)
+    mutation = insert(
+        call.node.table, payload, Upsert(merges=True, target=key), _returning(call), parameters, only=only
+    )
     count, body, _ = _changed(call, mutation, parameters)
     if count != 1:
         message = "Payload values do not match URL in primary key column(s)"
