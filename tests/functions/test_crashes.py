@@ -58,7 +58,8 @@ def _let_the_lease_run_out(caller: Caller) -> None:
     seconds_left = row["settings"]["wppClaim"]["expiresAt"] / 1000 - time.time()
     assert 0 < seconds_left <= DEADLINE + LEASE_MARGIN, f"the lease lasts {seconds_left:.1f} s more"
     caller.stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.wppClaim.expiresAt', ?) where id = ?",
+        "update messenger_integrations set settings = jsonb_set(settings, '{wppClaim,expiresAt}', to_jsonb(%s::bigint))"
+        " where id = %s",
         int(time.time() * 1000),
         row["id"],
     )

@@ -26,7 +26,8 @@ def test_a_key_that_is_refused_for_good_is_replaced_once(caller: Caller, functio
     before = caller.row()["settings"]
     stack = caller.stack
     stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.wppApiKeyIssuedAt', 1) where organization_id = ?",
+        "update messenger_integrations set settings = settings || jsonb_build_object('wppApiKeyIssuedAt', 1)"
+        " where organization_id = %s",
         caller.organization_id,
     )
     stack.platform.settings.new_session_with_new_key = True
@@ -115,7 +116,7 @@ def test_settings_that_are_null_or_claims_that_make_no_sense_do_no_harm(caller: 
     far = int((time.time() + 10**8) * 1000)
     for claim in ({"id": 5}, {"id": "x", "expiresAt": "soon"}, {"id": "x", "expiresAt": far}, "text", None):
         caller.stack.supabase.execute(
-            "delete from messenger_integrations where organization_id = ?", caller.organization_id
+            "delete from messenger_integrations where organization_id = %s", caller.organization_id
         )
         caller.stack.supabase.insert_row(organization_id=caller.organization_id, settings={"wppClaim": claim})
         assert caller.create().status_code == 200

@@ -43,7 +43,8 @@ def test_force_recreate_stops_the_session_and_replaces_the_credentials_in_place(
     caller.scan()
     before = caller.row()
     caller.stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.theirs', 1) where id = ?", before["id"]
+        "update messenger_integrations set settings = settings || jsonb_build_object('theirs', 1) where id = %s",
+        before["id"],
     )
 
     answer = caller.create({"force_recreate": True})

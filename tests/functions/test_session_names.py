@@ -45,7 +45,8 @@ def _odd_calls(project: Project, session: str) -> set[str]:
 
 def _store(user: Caller, session: str) -> None:
     user.stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.wppAccountNumber', ?) where organization_id = ?",
+        "update messenger_integrations set settings = settings || jsonb_build_object('wppAccountNumber', %s::text)"
+        " where organization_id = %s",
         session,
         user.organization_id,
     )
@@ -56,7 +57,7 @@ def test_a_stored_name_that_is_none_is_replaced_by_the_platforms_own(
     project: Project, function: str, options: Any, ledger: Ledger
 ) -> None:
     failed = []
-    for name in HOSTILE:
+    for name in (name for name in HOSTILE if "\0" not in name):  # jsonb holds no NUL
         user = new_caller(project.stack, project.processes)
         session = user.create().json()["session"]
         _store(user, name)

@@ -124,7 +124,8 @@ def test_a_further_number_whose_saving_failed_is_finished_by_the_next_request(ca
     for row in moved:  # the lease of the one that failed, which could not be given back either
         if "wppClaim" in row["settings"]:
             caller.stack.supabase.execute(
-                "update messenger_integrations set settings = json_set(settings, '$.wppClaim.expiresAt', 1) where id = ?",
+                "update messenger_integrations set settings = jsonb_set(settings, '{wppClaim,expiresAt}', '1')"
+                " where id = %s",
                 row["id"],
             )
     assert caller.create({"add_new": True}).status_code == 200
@@ -137,8 +138,9 @@ def test_a_further_number_whose_saving_failed_is_finished_by_the_next_request(ca
 def test_a_stored_token_that_is_refused_is_replaced_whatever_its_end(caller: Caller) -> None:
     caller.create()
     caller.stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.wppJwtToken', 'dead', '$.wppJwtExpiresAt', ?)"
-        " where organization_id = ?",
+        "update messenger_integrations set settings = settings ||"
+        " jsonb_build_object('wppJwtToken', 'dead', 'wppJwtExpiresAt', %s::bigint)"
+        " where organization_id = %s",
         int((time.time() + 86_400) * 1000),
         caller.organization_id,
     )

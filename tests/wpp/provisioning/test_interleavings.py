@@ -95,8 +95,9 @@ class OneOrganization(RuleBasedStateMachine):
         for row in self.supabase.rows(self.organization_id):
             name = f"theirs{len(self.written)}"
             self.supabase.execute(
-                "update messenger_integrations set settings = json_set(settings, ?, 1), updated_at = ? where id = ?",
-                f"$.{name}",
+                "update messenger_integrations set settings = settings || jsonb_build_object(%s::text, 1), updated_at = %s"
+                " where id = %s",
+                name,
                 timestamp(self.world.now()),
                 row["id"],
             )
