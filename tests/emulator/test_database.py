@@ -15,6 +15,7 @@ import pytest
 
 from emulator.processes import ROOT
 from emulator.stack import Stack
+from emulator.supabase.postgres.account import Account
 from emulator.supabase.postgres.cluster import CannotStartServerError, Cluster, own_server, start
 from emulator.supabase.postgres.databases import SCHEMA, SchemaError
 from emulator.supabase.postgres.leftovers import PREFIX, TEMPLATE_PREFIX
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 HOLDS_A_SERVER = """
 import sys, time
 from pathlib import Path
+from emulator.supabase.postgres.account import Account
 from emulator.supabase.postgres.cluster import start
 cluster = start(Path(sys.argv[1]))
 print(cluster.address, flush=True)
@@ -119,6 +121,17 @@ def test_who_comes_second_gets_a_temporary_server(folder: Path, server: Cluster)
         assert "mine" not in names(other)
     finally:
         other.stop()
+
+
+def test_programs_that_its_account_cannot_reach_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container, where root's home has the checkout and PostgreSQL does not run as root."""
+    monkeypatch.setattr(Account, "can_reach", lambda account, path: False)
+    cluster = start(None)
+    with cluster.connect("postgres") as connection:
+        found = connection.execute("show data_directory").fetchone()
+    cluster.stop()
+    assert found is not None
+    assert not Path(found[0]).exists()
 
 
 def test_data_that_cannot_be_used_is_made_anew(folder: Path) -> None:

@@ -154,8 +154,10 @@ class SupabaseApp:
         claims = self.auth.verified(token)
         if claims is None:
             parts = token.count(".") + 1
-            found = "JWSError JWSInvalidSignature" if parts == 3 else f"Expected 3 parts in JWT; got {parts}"
-            raise unauthorized("PGRST301", found)
+            if parts != 3:
+                raise unauthorized("PGRST301", f"Expected 3 parts in JWT; got {parts}")
+            details = "None of the keys was able to decode the JWT"
+            raise unauthorized("PGRST301", "No suitable key or wrong key type", details)
         if claims.get("exp", _FAR) <= self._clock.now():
             raise unauthorized("PGRST303", "JWT expired")
         return Caller(str(claims.get("role", "anon")), claims)

@@ -56,7 +56,7 @@ class Product:
         }
         with self._database.transaction() as connection:
             self._insert(connection, _TABLE, row, str(uuid.uuid4()))
-        return next(found for found in self.rows(None) if found["id"] == row["id"])
+        return next(found for found in self.rows(str(columns["organization_id"])) if found["id"] == row["id"])
 
     def rows(self, organization_id: str | None) -> list[dict[str, Any]]:
         """Oldest first, as JSON has them."""

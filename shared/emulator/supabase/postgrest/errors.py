@@ -72,8 +72,8 @@ def unknown_column(table: str, column: str) -> PostgrestError:
     return PostgrestError(400, "PGRST204", f"Could not find the '{column}' column of '{table}' in the schema cache")
 
 
-def unauthorized(code: str, message: str) -> PostgrestError:
-    error = PostgrestError(401, code, message)
+def unauthorized(code: str, message: str, details: str | None = None) -> PostgrestError:
+    error = PostgrestError(401, code, message, details)
     error.headers["WWW-Authenticate"] = f'Bearer error="invalid_token", error_description="{message}"'
     return error
 
