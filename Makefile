@@ -10,8 +10,8 @@ SHIP := PYTHONPATH=shared $(BIN)/python -m
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=]
-	@$(BIN)/python -m emulator run $(if $(PORT),--port $(PORT))
+run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=] [SCHEMA=product.sql]
+	@$(BIN)/python -m emulator run $(if $(PORT),--port $(PORT)) $(if $(SCHEMA),--schema $(SCHEMA))
 
 demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play the scan, "connected"
 	@$(BIN)/python -m emulator demo $(if $(PORT),--port $(PORT))

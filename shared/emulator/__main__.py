@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
         with served(own_environment(), options.port, show=True) as server:
             say(f"The functions are at {server.url}/functions/v1/ and talk to {os.environ['SUPABASE_URL']}")
             _wait_for_ctrl_c(has_terminal=has_terminal)
-    with local_stack(options.port, show=True, own=own_environment()) as local:
+    with local_stack(options.port, show=True, own=own_environment(), schema_file=options.schema) as local:
         say(_described(local))
         _wait_for_ctrl_c(has_terminal=has_terminal)
 
@@ -181,7 +181,8 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     real = "; with SUPABASE_URL set, the functions alone, talking to the systems that the environment names"
-    command("run", _run, PORT, f"serve until Ctrl-C{real}")
+    run = command("run", _run, PORT, f"serve until Ctrl-C{real}")
+    run.add_argument("--schema", type=Path, metavar="FILE", help="SQL with the product's own tables, in place of ours")
     command("demo", _demo, PORT, 'sign in, connect, draw the QR, play the scan, end with "connected"')
     execute = command("exec", _exec, 0, "run a command with the stack's addresses and keys in its environment")
     execute.add_argument("command", nargs="+", metavar="COMMAND", help="after `--`; its exit status is the result")

@@ -18,6 +18,8 @@ from emulator.processes import ROOT, FunctionProcess, free_port, server_process
 from emulator.reloader import Reloader
 from emulator.stack import Stack
 from emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION, DEMO_PASSWORD
+from emulator.supabase.postgres.cluster import CannotStartServerError
+from emulator.supabase.postgres.databases import SchemaError
 from emulator.terminal import complain, is_terminal, log_line, say
 from emulator.watcher import Watcher
 
@@ -62,22 +64,43 @@ class Local:
 
 
 @contextmanager
-def local_stack(port: int, *, show: bool, own: Mapping[str, str]) -> Iterator[Local]:
+def local_stack(port: int, *, show: bool, own: Mapping[str, str], schema_file: Path | None = None) -> Iterator[Local]:
     """Supabase with the functions on `port` and the platform on the one 9 above it, or both on free ones for 0.
 
     The functions get `own` rather than the stack's values. With `show` their log is printed, and changed code is picked up.
+    `schema_file` holds a product's tables in place of ours. Raises CannotStartError.
     """
     ports = (port, port + 9) if port else (0, 0)
     for wanted in ports:
         require_free(wanted)
     functions_port = free_port()
     functions_url = f"http://127.0.0.1:{functions_port}"
-    with Stack(supabase_port=ports[0], platform_port=ports[1], functions_url=functions_url) as stack:
+    with _seeded(ports, functions_url, schema_file) as stack:
         stack.supabase.auth.token_lifetime = _TOKEN_LIFETIME
-        stack.supabase.seed()
         stack.supabase.page = Page(stack).answer
         with served({**stack.environment(), **own}, functions_port, show=show) as server:
             yield Local(stack, server, _sign_in(stack))
+
+
+def _seeded(ports: tuple[int, int], functions_url: str, schema_file: Path | None) -> Stack:
+    try:
+        stack = Stack(
+            supabase_port=ports[0],
+            platform_port=ports[1],
+            functions_url=functions_url,
+            schema=None if schema_file is None else schema_file.read_text("utf-8"),
+            folder=ROOT / ".local" / "postgres",
+        )
+        stack.supabase.seed()
+    except OSError as error:
+        raise CannotStartError(f"the schema cannot be read: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise CannotStartError(f"{schema_file} is not UTF-8") from error
+    except SchemaError as error:
+        raise CannotStartError(f"{schema_file or 'schema.sql'}: {error}") from error
+    except CannotStartServerError as error:
+        raise CannotStartError(str(error)) from error
+    return stack
 
 
 @contextmanager

@@ -11,17 +11,30 @@ from emulator.supabase.app import SupabaseApp
 from emulator.web import Server
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
 WPP_SECRET = "wpp-local-secret"
 
 
 class Stack:
-    """Supabase and the platform on ports of their own, 0 for any free one. Nothing outlives the block."""
+    """Supabase and the platform on ports of their own, 0 for any free one. Nothing outlives the block.
 
-    def __init__(self, *, supabase_port: int = 0, platform_port: int = 0, functions_url: str | None = None) -> None:
+    `schema` is DDL in place of schema.sql's; `folder` is where PostgreSQL keeps its data, None for a temporary one.
+    Raises SchemaError, CannotStartServerError.
+    """
+
+    def __init__(
+        self,
+        *,
+        supabase_port: int = 0,
+        platform_port: int = 0,
+        functions_url: str | None = None,
+        schema: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.clock = Clock()
-        self.supabase = SupabaseApp(self.clock, functions_url=functions_url)
+        self.supabase = SupabaseApp(self.clock, functions_url=functions_url, schema=schema, folder=folder)
         self.platform = PlatformApp(self.clock, wpp_secret=WPP_SECRET)
         self.supabase_server = Server(self.supabase, port=supabase_port, clock=self.clock)
         self.platform_server = Server(self.platform, port=platform_port, clock=self.clock)

@@ -119,7 +119,7 @@ def test_settings_that_are_null_or_claims_that_make_no_sense_do_no_harm(caller: 
         None,
     ):
         caller.stack.supabase.execute(
-            "delete from messenger_integrations where organization_id = ?", caller.organization_id
+            "delete from messenger_integrations where organization_id = %s", caller.organization_id
         )
         caller.stack.supabase.insert_row(organization_id=caller.organization_id, settings={"wppClaim": claim})
         assert caller.create().status_code == 200

@@ -37,7 +37,7 @@ def _user(project: Project, organization_id: str | None = None) -> Caller:
 
 
 def _move(user: Caller, organization_id: str | None) -> None:
-    user.stack.supabase.execute("update profiles set organization_id = ? where id = ?", organization_id, user.user_id)
+    user.stack.supabase.execute("update profiles set organization_id = %s where id = %s", organization_id, user.user_id)
 
 
 def _marks(user: Caller) -> set[str]:

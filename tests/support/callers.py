@@ -60,7 +60,9 @@ class Caller:
         """Of the organization's only row, past the functions: as other code of the product may, or as time does."""
         row = self.row()
         settings = json.dumps(row["settings"] | changed)
-        self.stack.supabase.execute("update messenger_integrations set settings = ? where id = ?", settings, row["id"])
+        self.stack.supabase.execute(
+            "update messenger_integrations set settings = %s where id = %s", settings, row["id"]
+        )
 
     def session(self) -> Session:
         return self.stack.platform.sessions[self.row()["settings"]["wppAccountNumber"]]

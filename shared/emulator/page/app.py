@@ -102,7 +102,7 @@ class Page:
                 claim["expiresAt"] -= int(seconds * 1000)
                 settings = json.dumps(row["settings"])
                 self._stack.supabase.execute(
-                    "update messenger_integrations set settings = ? where id = ?", settings, row["id"]
+                    "update messenger_integrations set settings = %s where id = %s", settings, row["id"]
                 )
 
     def _reset(self) -> None:

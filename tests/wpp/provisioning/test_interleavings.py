@@ -114,7 +114,7 @@ class OneOrganization(RuleBasedStateMachine):
     def write(self, row_id: str, settings: dict[str, Any]) -> None:
         """As other code of the product does: whole, and whatever has changed since it read."""
         self.supabase.execute(
-            "update messenger_integrations set settings = ?, updated_at = ? where id = ?",
+            "update messenger_integrations set settings = %s, updated_at = %s where id = %s",
             json.dumps(settings),
             timestamp(self.world.now()),
             row_id,
