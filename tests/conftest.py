@@ -11,7 +11,7 @@ import pytest
 from emulator.processes import FunctionProcess, function_process
 from emulator.stack import Stack
 from tests.support.callers import DEADLINE_SECONDS, FUNCTIONS, Caller, new_caller
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def processes(_stack: Stack) -> Iterator[dict[str, FunctionProcess]]:
 @pytest.fixture
 def runtime(stack: Stack) -> Iterator[Runtime]:
     """The core in this process, with a memory of its own."""
-    runtime = Runtime(settings_from(stack.environment()))
+    runtime = Runtime(config_from(stack.environment()))
     yield runtime
     runtime.close()
 

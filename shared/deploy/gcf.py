@@ -19,7 +19,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from deploy import bundle
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.errors import NotConfigured
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _splits(value: str) -> bool:
 def _not_configured(variables: Mapping[str, str], secrets: Mapping[str, str]) -> list[str]:
     """What the functions themselves would refuse. The values of secrets are not known here, so each stands for itself."""
     try:
-        settings_from({**variables, **{name: f"the value of the secret {place}" for name, place in secrets.items()}})
+        config_from({**variables, **{name: f"the value of the secret {place}" for name, place in secrets.items()}})
     except NotConfigured as error:
         return [str(error)]
     return []

@@ -142,11 +142,11 @@ def _call(local: Local, function: str) -> dict[str, Any]:
 
 
 def _require_config() -> None:
-    from wpp.config import settings_from  # here, as in _demo
+    from wpp.config import config_from  # here, as in _demo
     from wpp.errors import NotConfigured
 
     try:
-        settings_from()
+        config_from()
     except NotConfigured as error:
         raise CannotStartError(str(error)) from error
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from wpp.config import log_level, settings_from
+from wpp.config import config_from, log_level
 from wpp.errors import NotConfigured, OrganizationNotFound, WppError
 from wpp.faas import logs
 from wpp.provisioning.client import stored_client
@@ -85,11 +85,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _carried_out(options: argparse.Namespace) -> int:
-    settings = settings_from()
-    logs.set_up(settings.known_secrets, level=_level(options))
+    config = config_from()
+    logs.set_up(config.known_secrets, level=_level(options))
     wait = getattr(options, "wait", 0.0)
-    seconds = max(settings.deadline_seconds, wait + _SPARE)
-    runtime = Runtime(settings._replace(deadline_seconds=seconds, qr_wait_seconds=wait))
+    seconds = max(config.deadline_seconds, wait + _SPARE)
+    runtime = Runtime(config._replace(deadline_seconds=seconds, qr_wait_seconds=wait))
     try:
         invocation = runtime.begin("cli", uuid.uuid4().hex)
         act: Callable[[Invocation, argparse.Namespace], _Result] = options.act

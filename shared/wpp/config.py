@@ -47,7 +47,7 @@ class Config(NamedTuple):
         return [value for value in (secret.known_value() for secret in self.secrets) if value is not None]
 
 
-def settings_from(env: Mapping[str, str] = os.environ) -> Config:
+def config_from(env: Mapping[str, str] = os.environ) -> Config:
     """Reads the whole configuration. Raises NotConfigured with everything that is missing or wrong in one message."""
     reader = _Reader(env)
     supabase_url = reader.url("SUPABASE_URL", None)
@@ -75,7 +75,7 @@ def is_lambda(env: Mapping[str, str] = os.environ) -> bool:
 
 
 def cors_allow_origin(env: Mapping[str, str] = os.environ) -> str:
-    """Apart from the rest, as errors about missing settings need CORS headers too."""
+    """Apart from the rest, as errors about a missing configuration need CORS headers too."""
     return env.get("CORS_ALLOW_ORIGIN", "").strip() or "*"
 
 

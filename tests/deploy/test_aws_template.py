@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.processes import ROOT
-from wpp.config import settings_from
+from wpp.config import config_from
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,7 +131,7 @@ def test_no_secret_is_in_the_template_and_its_settings_are_in_order(path: Path, 
     assert "top-secret-value" not in path.read_text()
     for function in of_type(resources, "AWS::Lambda::Function").values():
         env = function["Environment"]["Variables"]
-        assert settings_from(env).supabase_url == NEEDED["SUPABASE_URL"]
+        assert config_from(env).supabase_url == NEEDED["SUPABASE_URL"]
         for name in ("SUPABASE_SERVICE_ROLE_KEY", "WPP_SECRET", "SUPABASE_JWT_SECRET"):
             assert env[name] == f"{SECRET}#{name}"
 

@@ -19,7 +19,7 @@ import yaml
 
 from emulator.processes import ROOT, free_port
 from tests.support.servers import start_server, wait_for
-from wpp.config import settings_from
+from wpp.config import config_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def service() -> dict[str, Any]:
 
 
 def test_the_compose_file_is_one_and_gives_the_functions_their_settings(service: dict[str, Any]) -> None:
-    settings = settings_from({name: value or "" for name, value in service["environment"].items()})
+    settings = config_from({name: value or "" for name, value in service["environment"].items()})
     assert settings.supabase_url == "http://kong:8000"
     assert settings.wpp_webhook_url == "https://supabase.example.org/functions/v1/wpp-webhook"
     assert settings.supabase_service_role_key.value() == "service-key"

@@ -118,14 +118,14 @@ class Blocker:
             raise ImportError("off the path: " + name)
 sys.meta_path.insert(0, Blocker())
 from wpp.clock import Clock, Deadline
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.http.transport import Transport
 from wpp.http.upstream import Upstream
 from wpp.supabase.caller import CallerCheck
 from wpp.supabase.signing_keys import SigningKeys
 given = json.load(sys.stdin)
 clock = Clock()
-settings = settings_from(given["env"])
+settings = config_from(given["env"])
 upstream = Upstream(Transport(), Deadline(20, clock), clock, "test")
 check = CallerCheck(settings, SigningKeys(settings.supabase_url, clock))
 print(json.dumps([check.user_id(token, upstream) for token in given["tokens"]]))

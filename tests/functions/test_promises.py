@@ -11,7 +11,7 @@ import requests
 from emulator.faults import Fault
 from tests.support.callers import CONNECTING, FUNCTIONS, Caller, new_caller
 from tests.support.forging import Forge
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def test_without_an_anon_key_the_service_key_stands_in_for_it_and_nothing_else_d
     env = project.stack.environment()
     del env["SUPABASE_ANON_KEY"]
     project.forget()
-    with closing(Runtime(settings_from(env))) as runtime:
+    with closing(Runtime(config_from(env))) as runtime:
         runtime.caller_check.confirm(user.token, user.user_id, runtime.begin("test", "r", 5).upstream)
     (received,) = project.stack.supabase_server.received
     assert received.request.headers["apikey"] == project.stack.supabase.service_role_key

@@ -19,7 +19,7 @@ from emulator.faults import Fault
 from tests.support.attacks import attacks
 from tests.support.callers import CREATE, FUNCTIONS
 from tests.support.forging import Forge
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.errors import InvalidToken
 from wpp.runtime import Runtime
 
@@ -214,6 +214,6 @@ def checking(project: Project, keys: list[dict[str, Any]], **env: str) -> Iterat
     server = project.stack.supabase_server
     body = json.dumps({"keys": keys}).encode()
     server.inject(Fault("auth.jwks", status=200, body=body, times=None))
-    with closing(Runtime(settings_from(project.stack.environment() | env))) as runtime:
+    with closing(Runtime(config_from(project.stack.environment() | env))) as runtime:
         yield lambda token: runtime.caller_check.user_id(token, runtime.begin("test", "r", 5).upstream)
     server.clear_faults()

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from emulator.clock import Clock as EmulatedClock
 from emulator.messages import Request
 from wpp.clock import Clock
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.errors import WppError
 from wpp.http.messages import Response, TransportFailed
 from wpp.http.transport import Transport
@@ -134,7 +134,7 @@ class Actor:
         self.beat_outcome: Outcome = "answer"
         self._last_beat = 0.0
         self._clock = clock
-        self._runtime = Runtime(settings_from(env), clock, _Gated(self), self._start_beats)
+        self._runtime = Runtime(config_from(env), clock, _Gated(self), self._start_beats)
         self._organization_id = organization_id
         self._recreate = recreate
         world.actors.append(self)

@@ -18,7 +18,7 @@ from botocore.exceptions import (
 from moto.server import ThreadedMotoServer
 
 from wpp.aws_secret import AwsSecrets
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.errors import NotConfigured, UpstreamBroken, UpstreamTimeout
 from wpp.faas import aws_lambda, function
 from wpp.provisioning.service import connect
@@ -170,10 +170,10 @@ def test_errors_of_aws_are_ours_and_name_the_variable(
 
 def test_the_configuration_names_the_secrets_at_hand_and_fetches_none() -> None:
     env = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_SERVICE_ROLE_KEY": "service-key", "WPP_SECRET": ARN}
-    assert set(settings_from(env).known_secrets()) == {"service-key"}
+    assert set(config_from(env).known_secrets()) == {"service-key"}
 
 
 @pytest.mark.parametrize("arn", ["arn:aws:s3:::bucket", "arn:aws:ssm:eu:1:parameter/x", "arn:", f"{ARN} x"])
 def test_an_arn_of_something_else_is_reported_with_the_other_problems(arn: str) -> None:
     with pytest.raises(NotConfigured, match=r"SUPABASE_URL is missing.*WPP_SECRET must be the ARN"):
-        settings_from({"WPP_SECRET": arn})
+        config_from({"WPP_SECRET": arn})

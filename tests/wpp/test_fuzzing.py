@@ -18,7 +18,7 @@ from werkzeug.test import EnvironBuilder
 
 from emulator.processes import ROOT
 from wpp.clock import Clock, Deadline
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.errors import CallerError
 from wpp.faas import aws_lambda, function, functions_framework
 from wpp.faas.function import Call, Function, Result
@@ -157,7 +157,7 @@ def test_the_lambda_adapter_answers_whatever_comes(event: dict[str, Any]) -> Non
 
 def _check_tokens() -> tuple[CallerCheck, Upstream]:
     clock = Clock()
-    configured = settings_from(ENV)
+    configured = config_from(ENV)
 
     class NoNetwork(Transport):
         def __init__(self) -> None:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.clock import Clock
-from wpp.config import cors_allow_origin, settings_from
+from wpp.config import config_from, cors_allow_origin
 from wpp.errors import InvalidToken, MethodNotAllowed, WppError
 from wpp.faas import logs
 from wpp.faas.cors import cors_headers, preflight_headers
@@ -68,7 +68,7 @@ class Process:
     def runtime(self) -> Runtime:
         with self._lock:
             if self._runtime is None:
-                config = settings_from()
+                config = config_from()
                 logs.set_up(config.known_secrets)
                 self._runtime = Runtime(config)
                 self._runtime.caller_check.prepare()

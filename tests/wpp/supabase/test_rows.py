@@ -147,10 +147,10 @@ def test_an_answer_that_makes_no_sense_is_an_error(stack: Stack, rows: Rows, org
 
 
 def test_a_new_style_key_goes_in_apikey_only(stack: Stack, organization_id: str) -> None:
-    from wpp.config import settings_from
+    from wpp.config import config_from
     from wpp.runtime import Runtime
 
-    runtime = Runtime(settings_from(stack.environment() | {"SUPABASE_SERVICE_ROLE_KEY": stack.supabase.secret_key}))
+    runtime = Runtime(config_from(stack.environment() | {"SUPABASE_SERVICE_ROLE_KEY": stack.supabase.secret_key}))
     assert runtime.begin("test", "r", 5).rows.of_organization(organization_id) == ()
     assert "authorization" not in stack.supabase_server.received[-1].request.headers
     runtime.close()
