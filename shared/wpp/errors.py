@@ -2,6 +2,7 @@
 
     WppError
     ├── NotConfigured            500  not_configured
+    ├── RowUnreadable            500  row_unreadable
     ├── CallerError                   the caller can mend it
     │   ├── MissingAuthorization 401  missing_authorization
     │   ├── InvalidToken         401  invalid_token
@@ -9,11 +10,13 @@
     │   ├── BadRequest           400  bad_request
     │   ├── MethodNotAllowed     405  method_not_allowed
     │   ├── BodyTooLarge         413  body_too_large
+    │   ├── RowForbidden         409  row_forbidden         a unique index of the product's table
     │   └── IdempotencyKeyReused 422  idempotency_key_reused
     ├── UpstreamError                 Supabase or WPP Platform did not do its part
     │   ├── UpstreamRefused      502  <system>_refused      it said no
     │   │   └── KeyRefused       502  platform_refused      the organization's API key is not accepted
-    │   ├── UpstreamBroken       502  <system>_unavailable  connection lost, 429, 5xx, or a malformed answer
+    │   ├── UpstreamBroken       502  <system>_unavailable  connection lost, 429, 5xx
+    │   │   └── UpstreamUnreadable   502  <system>_unavailable  a malformed or huge answer
     │   └── UpstreamTimeout      504  <system>_timeout      no answer in time
     ├── HolderRefused            502  the code of the refusal that another request met while this one waited for it
     ├── DeadlinePassed           504  deadline_passed
@@ -95,6 +98,16 @@ class IdempotencyKeyReused(CallerError):
     code = "idempotency_key_reused"
 
 
+class RowForbidden(CallerError):
+    """A unique index of the product's table allows no such row."""
+
+    status = 409
+    code = "row_forbidden"
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(f"The unique constraint {constraint} of messenger_integrations does not allow another number")
+
+
 class UpstreamError(WppError):
     """`upstream_status` is the HTTP status that came, or None when no answer did; `retry_after` is in seconds."""
 
@@ -131,10 +144,23 @@ class UpstreamBroken(UpstreamError):
     retryable = True
 
 
+class UpstreamUnreadable(UpstreamBroken):
+    """A response came that is malformed or too large: the same request may well bring the same one again."""
+
+
 class UpstreamTimeout(UpstreamError):
     status = 504
     suffix = "timeout"
     retryable = True
+
+
+class RowUnreadable(WppError):
+    """What others wrote in the place of ours: to overwrite it might lose something of value."""
+
+    code = "row_unreadable"
+
+    def __init__(self, row_id: str, field: str, problem: str) -> None:
+        super().__init__(f"{field} of row {row_id} in messenger_integrations {problem}: correct it or clear it")
 
 
 class HolderRefused(WppError):

@@ -133,8 +133,10 @@ def test_a_dead_claim_is_taken_over_with_the_idempotency_key_that_older_code_sto
         settings={"wppClaim": {"id": "dead", "beat": 7, "doing": "create"}, "wppIdempotencyKey": key},
         is_active=False,
     )
-    # The first caller observes it for as long as its deadline allows; the process remembers what it saw.
-    assert [caller.create().status_code for _ in range(2)] == [503, 200]
+    # The first callers observe it for as long as their deadlines allow; the process remembers what it saw.
+    statuses = [caller.create().status_code for _ in range(4)]
+    assert statuses[0] == 503
+    assert statuses[-1] == 200
     assert caller.stack.platform.creations[-1].idempotency_key == key
     assert "wppClaim" not in caller.row()["settings"]
 

@@ -49,7 +49,7 @@ def test_a_stored_name_that_is_invalid_is_replaced_by_the_platforms_own(
     project: Project, function: str, options: Any, ledger: Ledger
 ) -> None:
     failed = []
-    for name in HOSTILE:
+    for name in (name for name in HOSTILE if "\0" not in name):  # jsonb cannot hold it
         user = new_caller(project.stack, project.processes)
         session = user.create().json()["session"]
         user.change_settings(wppAccountNumber=name)

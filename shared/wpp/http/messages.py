@@ -10,6 +10,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wpp.http.exact_json import loads
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -55,12 +57,21 @@ class Response:
         except (ValueError, RecursionError):
             return None
 
+    @cached_property
+    def exact_json(self) -> Any:
+        """The same for what is written back: see `exact_json`."""
+        try:
+            return loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
 
 class TransportFailed(Exception):  # it becomes an UpstreamError one level up
     """No usable response came."""
 
-    def __init__(self, problem: str, *, timed_out: bool = False, stale: bool = False) -> None:
+    def __init__(self, problem: str, *, timed_out: bool = False, stale: bool = False, too_large: bool = False) -> None:
         super().__init__(problem)
         self.timed_out = timed_out
+        self.too_large = too_large
         self.stale = stale
         """Whether a kept connection had ended meanwhile: a new one may do at once."""

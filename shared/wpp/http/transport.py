@@ -107,7 +107,7 @@ def _failure(error: Exception) -> TransportFailed:
     if caused_by(TimeoutError, ReadTimeoutError):
         return TransportFailed("did not answer in time", timed_out=True)
     if caused_by(ResponseTooLarge):
-        return TransportFailed("sent a response that is too large")
+        return TransportFailed("sent a response that is too large", too_large=True)
     if caused_by(ssl.SSLCertVerificationError):
         return TransportFailed("has a certificate that is not trusted")
     return TransportFailed("broke the connection or the rules of HTTP", stale=caused_by(StaleConnection))

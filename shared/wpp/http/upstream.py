@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 from concurrent.futures import wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from wpp.errors import System, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
+from wpp.errors import System, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamUnreadable
+from wpp.http import exact_json
 from wpp.http.messages import Request, Response, TransportFailed
 from wpp.http.threads import T, submit
 
@@ -133,7 +133,7 @@ class Upstream:
 
         Raises UpstreamBroken, UpstreamTimeout, DeadlinePassed.
         """
-        body = None if request.payload is None else json.dumps(request.payload, separators=(",", ":")).encode()
+        body = None if request.payload is None else exact_json.dumps(request.payload)
         headers = {**request.headers, "X-Request-Id": self.request_id}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -145,7 +145,7 @@ class Upstream:
             try:
                 return self._send_once(request, headers, body, min(request.timeout, left))
             except UpstreamError as error:
-                if not request.repeatable or attempt >= MAX_ATTEMPTS:
+                if not request.repeatable or attempt >= MAX_ATTEMPTS or isinstance(error, UpstreamUnreadable):
                     raise
                 if not _was_stale(error):
                     self.pause_after(error, attempt, within=give_up - self.clock.monotonic())
@@ -187,7 +187,7 @@ class Upstream:
         try:
             response = self._transport.send(request.method, request.url, headers, body, timeout)
         except TransportFailed as error:
-            kind = UpstreamTimeout if error.timed_out else UpstreamBroken
+            kind = UpstreamTimeout if error.timed_out else UpstreamUnreadable if error.too_large else UpstreamBroken
             raise kind(request.system, request.name, str(error)) from error
         finally:
             self.trace.end(request, started)
@@ -212,10 +212,10 @@ def refusal(system: System, name: str, response: Response, reason: str = "") -> 
     return UpstreamRefused(system, name, problem, upstream_status=response.status)
 
 
-def malformed(system: System, name: str, expected: str, response: Response) -> UpstreamBroken:
+def malformed(system: System, name: str, expected: str, response: Response) -> UpstreamUnreadable:
     """The error for a response that cannot be read; names what was expected, never what came."""
     problem = f"answered without {expected}, status {response.status}"
-    return UpstreamBroken(system, name, problem, upstream_status=response.status)
+    return UpstreamUnreadable(system, name, problem, upstream_status=response.status)
 
 
 def _was_stale(error: UpstreamError) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from wpp.errors import DeadlinePassed, UpstreamRefused, WppError
 from wpp.provisioning.liveness import Liveness
-from wpp.provisioning.record import Claim, Doing, Failure, Record, record_of
+from wpp.provisioning.record import Claim, Doing, Failure, Record, record_of, writable_record_of
 from wpp.supabase.rows import Rows
 
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ class HeldClaim:
         def claim(current: Integration) -> Mapping[str, Any] | None:
             nonlocal looks
             looks += 1
-            record = record_of(current)
-            if self._is_in(record) or not is_free(current):
+            if self._is_in(record_of(current)) or not is_free(current):
                 return None
-            return {"settings": self._claimed(record).settings}
+            return {"settings": self._claimed(writable_record_of(current)).settings}
 
         sent = self._clock.monotonic()
         changed = self._invocation.rows.change(row, claim)
@@ -160,7 +159,7 @@ class HeldClaim:
         def edit(current: Integration) -> Mapping[str, Any] | None:
             if self.row is None:
                 raise ClaimLost  # released meanwhile: a beat must not put the claim back
-            record = record_of(current)
+            record = writable_record_of(current)
             changed = change(record).released() if release else self._claimed(change(record), beat)
             if changed == record and (current.is_active or not activate):
                 return None  # also our own change, the response to which was lost

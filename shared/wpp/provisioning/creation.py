@@ -8,15 +8,16 @@ goes on after a crash asks for the same client, not for another.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wpp.errors import (
     AMBIGUOUS,
     CreationInProgress,
     DeadlinePassed,
     HolderRefused,
+    NotConfigured,
+    RowForbidden,
     UpstreamError,
-    UpstreamRefused,
     UpstreamTimeout,
 )
 from wpp.http.upstream import MAX_ATTEMPTS
@@ -61,6 +62,8 @@ class Creation:
         self._stop_first = stop_first
         self._claim = self._new_claim()
         self._awaited: str | None = None
+        self._credentials: Credentials | None = None
+        """As the platform gave them: should the row vanish before they are saved, they go into the next one."""
 
     def obtain(self, row: Integration | None) -> Client:
         """The number's client, created by us or by whoever is at it already.
@@ -118,43 +121,58 @@ class Creation:
                 raise
             raise CreationInProgress(retry_after=math.ceil(DEAD_AFTER)) from error
 
-    def _insert(self) -> Integration | None:
+    def _insert(self, *, is_primary: bool | None = None) -> Integration | None:
+        """The number's row with our claim, or as somebody else inserted it."""
+        if is_primary is None:
+            is_primary = self._number.is_primary
+        try:
+            inserted = self._claim.insert(self._columns(is_primary=is_primary))
+        except AMBIGUOUS:
+            self._upstream.pause(1, "claiming the connection")
+            return self._look()
+        except RowForbidden:
+            found = self._look()
+            if found is None and is_primary:  # another provider's row is the primary one, and stays it
+                return self._insert(is_primary=False)
+            if found is None:
+                raise
+            return found
+        if inserted is None:
+            inserted = self._look()
+        if inserted is None:
+            raise NotConfigured(
+                f"Supabase has row {self._number.row_id} of messenger_integrations and does not show it to our key: "
+                "check row-level security, its provider and its messenger_type"
+            )
+        return inserted
+
+    def _columns(self, *, is_primary: bool) -> dict[str, Any]:
         import uuid  # 2 ms at a cold start, and most calls create nothing
 
         number = self._number
-        columns = {
+        return {
             "id": number.row_id,
             "organization_id": number.organization_id,
             "messenger_type": MESSENGER_TYPE,
             "provider": PROVIDER,
             "name": "WhatsApp (WPP)",
             "is_active": False,
-            "is_primary": number.is_primary,
+            "is_primary": is_primary,
             "webhook_key": str(uuid.uuid4()),
-            "settings": {} if number.is_primary else {"wppSubOrgId": number.sub_organization_id},
+            "settings": number.first_settings,
         }
-        try:
-            inserted = self._claim.insert(columns)
-        except AMBIGUOUS:
-            self._upstream.pause(1, "claiming the connection")
-            return self._look()
-        if inserted is not None:
-            return inserted
-        found = self._look()
-        if found is None:
-            raise UpstreamRefused("supabase", "rest.POST", "keeps another row in the place of this connection's")
-        return found
 
     def _create(self, row: Integration) -> Client:
         if self._claim.row is None:
             self._claim.adopt(row)
         record = record_of(row)
-        if self._stop_first:
-            self._stop(row)
-        credentials = self._ask_platform(record)
-        platform = platform_client(self._invocation, credentials)
+        if self._credentials is None:
+            if self._stop_first:
+                self._stop(row)
+            self._credentials = self._ask_platform(record)
+        platform = platform_client(self._invocation, self._credentials)
         with self._upstream.alongside(lambda: wait_for_token(self._invocation, platform)) as token_future:
-            saved = self._save(credentials)
+            saved = self._save(self._credentials)
         token_future.result()
         self._invocation.log.info("client created", fields={"integration": saved.id})
         return Client(saved, platform, self._claim)

@@ -26,12 +26,12 @@ class Facts:
     def __init__(self, invocation: Invocation, client: Client, keyed: KeyedRequest | None = None) -> None:
         """`keyed` is recorded as carried out."""
         self.row = client.row
-        self.started_at: float | None = None
-        """When this invocation started the session, in seconds since 1970."""
+        self._started_at = record_of(client.row).started_at
         self.webhook_pending = record_of(client.row).webhook_pending
         self._invocation = invocation
         self._platform = client.platform
         self._keyed = keyed
+        self._activate = not client.row.is_active
         record = record_of(client.row)
         is_live = Liveness(invocation.memory, invocation.upstream.clock).is_live(record)
         self._dead_claim_id = record.claim.id if record.claim and not is_live else None
@@ -39,7 +39,7 @@ class Facts:
     @property
     def are_saved(self) -> bool:
         record = record_of(self.row)
-        return self.row.is_active and self.apply(record) == record
+        return (self.row.is_active or not self._activate) and self.apply(record) == record
 
     def apply(self, record: Record) -> Record:
         """The record with these facts, or as it is if its credentials were replaced in the meantime."""
@@ -52,11 +52,17 @@ class Facts:
         if record.claim and record.claim.id == self._dead_claim_id:
             record = record.released()
         record = record.with_webhook_pending(self.webhook_pending)
-        if self.started_at is not None:
-            record = record.with_start(self.started_at)
+        record = record.with_start(self._started_at)
         if self._keyed:
             record = self._keyed.recorded(record, self._invocation.upstream.clock.now())
         return record
+
+    def note_start(self) -> None:
+        """To be called right before `start` is sent."""
+        self._started_at = self._invocation.upstream.clock.now()
+
+    def note_refused_start(self) -> None:
+        self._started_at = None
 
     def save(self) -> None:
         """Raises UpstreamError, DeadlinePassed."""
@@ -85,6 +91,8 @@ class Facts:
         if record.credentials != self._platform.credentials:
             return None
         changed = self.apply(record)
-        if current.is_active and changed == record:
+        # Only if it was inactive when the call began: whoever switches it off during the call means it.
+        activate = self._activate and not current.is_active
+        if changed == record and not activate:
             return None
-        return {"settings": changed.settings, "is_active": True}
+        return {"settings": changed.settings, **({"is_active": True} if activate else {})}

@@ -28,6 +28,8 @@ class Number(NamedTuple):
     """The platform's id of a further number; None for the primary one, which goes by the organization's own."""
     known_row_id: str | None = None
     """Of a row that is there already, unfinished."""
+    keyed_by: str | None = None
+    """Fingerprint of the idempotency key that a further number belongs to."""
 
     @property
     def row_id(self) -> str:
@@ -42,14 +44,28 @@ class Number(NamedTuple):
     def is_primary(self) -> bool:
         return self.sub_organization_id is None
 
+    @property
+    def first_settings(self) -> dict[str, str]:
+        """What its row begins with."""
+        own = {"wppSubOrgId": self.sub_organization_id, "wppKeyedBy": self.keyed_by}
+        return {name: value for name, value in own.items() if value is not None}
+
     def find(self, rows: Iterable[Integration]) -> Integration | None:
         if not self.is_primary:
             row_id = self.row_id
             return next((row for row in rows if row.id == row_id), None)
         candidates = [row for row in rows if not record_of(row).is_further_number]
-        # The order is the same for everybody who looks, so that nobody creates on another row at the same time.
-        candidates.sort(key=lambda row: (not (row.is_primary and row.is_active), row.created_at, row.id))
-        return next(iter(candidates), None)
+        return min(candidates, key=_precedence, default=None)
+
+
+def _precedence(row: Integration) -> tuple[bool, bool, bool, str, str]:
+    """The same for everybody who looks, so that nobody creates on another row at the same time.
+
+    A row with credentials, or with somebody at work on them, goes before a later one without.
+    """
+    record = record_of(row)
+    is_main = row.is_primary and row.is_active
+    return record.credentials is None, record.claim is None, not is_main, row.created_at, row.id
 
 
 def primary_number(organization_id: str) -> Number:
@@ -66,12 +82,13 @@ def further_number(
     Its id for the platform ends in 8 hexadecimal digits, too few to be unique by themselves: taken ones are passed over.
     """
     records = sorted((record_of(row) for row in rows), key=lambda record: record.row_id)
-    unfinished = [r for r in records if r.is_further_number and r.credentials is None and not liveness.is_live(r)]
+    begun = [r for r in records if r.is_further_number and r.credentials is None and not r.is_keyed]
+    unfinished = [record for record in begun if not liveness.is_live(record)]
     if unfinished and keyed is None:
         record = unfinished[0]
         return Number(organization_id, "", record.platform_id, known_row_id=record.row_id)
     seed = keyed.fingerprint if keyed else secrets.token_hex(16)
-    number = Number(organization_id, f"{organization_id}\n{seed}")
+    number = Number(organization_id, f"{organization_id}\n{seed}", keyed_by=keyed.fingerprint if keyed else None)
     row_id = number.row_id
     taken = {record.platform_id for record in records if record.row_id != row_id}
     attempt = 0

@@ -4,6 +4,7 @@ wppApiKey, wppAccountNumber     the credentials: key and session          other 
 wppJwtToken, wppJwtExpiresAt    the platform's token, ms since 1970       these names, so they stay
 wppSubOrgId                     the platform's id of a further number
 wppApiKeyIssuedAt               ms since 1970, when the key was handed out
+wppKeyedBy                      fingerprint of the Idempotency-Key that a further number was begun with
 wppClaim                        who is working on the client: {id, beat, doing} while somebody is,
                                 {failed, code, problem} after the last one was refused
 wppStartedAt                    ms since 1970, when we last started the session
@@ -16,8 +17,10 @@ For one release beside code that knows neither beats nor derived keys: `wppClaim
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from wpp.errors import RowUnreadable
 from wpp.platform.client import Credentials, is_session
 from wpp.platform.token import AccessToken, is_header_text, stored_token
 
@@ -83,6 +86,11 @@ class Record(NamedTuple):
     @property
     def is_further_number(self) -> bool:
         return not self.is_primary and self.platform_id != self.organization_id
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether the number belongs to the Idempotency-Key that it was begun with, and to nobody who comes without."""
+        return "wppKeyedBy" in self.settings
 
     @property
     def generation(self) -> str:
@@ -170,8 +178,10 @@ class Record(NamedTuple):
         rest = _without(self.settings, "wppWebhookPending")
         return self._replace(settings={**rest, "wppWebhookPending": True} if pending else rest)
 
-    def with_start(self, now: float) -> Record:
-        return self._replace(settings={**self.settings, "wppStartedAt": int(now * 1000)})
+    def with_start(self, at: float | None) -> Record:
+        """`at` in seconds since 1970, None if no start is known to have had an effect."""
+        rest = _without(self.settings, "wppStartedAt")
+        return self._replace(settings=rest if at is None else {**rest, "wppStartedAt": round(at * 1000)})
 
     def with_requests(self, requests: Mapping[str, Any]) -> Record:
         return self._replace(settings={**self.settings, "wppRequests": requests})
@@ -185,8 +195,24 @@ def _without(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def record_of(row: Integration) -> Record:
-    settings = row.settings if isinstance(row.settings, dict) else {}
-    return Record(row.id, row.organization_id, settings, row.is_primary)
+    """The record of any row: what is not an object holds nothing of ours."""
+    return Record(row.id, row.organization_id, _object_in(row.settings) or {}, row.is_primary)
+
+
+def writable_record_of(row: Integration) -> Record:
+    """The same for a row that is about to be changed. Raises RowUnreadable if that would overwrite something of value."""
+    if row.settings and _object_in(row.settings) is None:
+        raise RowUnreadable(row.id, "settings", "is not a JSON object")
+    return record_of(row)
+
+
+def _object_in(settings: Any) -> dict[str, Any] | None:
+    if isinstance(settings, str):  # an object that was encoded twice: JSON.stringify into a jsonb column
+        try:
+            settings = json.loads(settings)
+        except (ValueError, RecursionError):
+            return None
+    return settings if isinstance(settings, dict) else None
 
 
 def _whole(value: Any) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from wpp.errors import KeyRefused, OrganizationNotFound
+from wpp.errors import KeyRefused, NotConfigured, OrganizationNotFound
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.liveness import Liveness
@@ -92,6 +92,11 @@ def _identify(invocation: Invocation, access_token: str) -> Organization:
     finally:
         confirmation.result()  # whatever became of the rows: an error here is what the caller has to know first
     if organization is None:
+        if not invocation.rows.is_table_of_users_visible():
+            raise NotConfigured(
+                "SUPABASE_SERVICE_ROLE_KEY sees no row of profiles: is it a key of the role service_role, "
+                "and may that role pass row-level security?"
+            )
         raise OrganizationNotFound
     invocation.organization_id = organization.id
     return organization

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wpp.errors import AMBIGUOUS, DeadlinePassed, WppError
+from wpp.errors import AMBIGUOUS, DeadlinePassed, UpstreamRefused, WppError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.claim import ClaimLost, HeldClaim
 from wpp.provisioning.liveness import Liveness
@@ -44,12 +44,16 @@ class Start:
             claim.confirm()
         except ClaimLost:
             return _SOMEBODY_ELSE_IS_STARTING
-        self._facts.started_at = self._clock.now()
+        self._facts.note_start()
         try:
             with self._upstream.alongside(lambda: self.release(claim)):
                 return self._platform.start()
         except AMBIGUOUS:
             return self.of_known_client()
+        except UpstreamRefused:
+            self._facts.note_refused_start()
+            self._facts.save_late()
+            raise
 
     def of_known_client(self) -> SessionState:
         """Claims the start, and sends it unless somebody else has. Raises UpstreamError, DeadlinePassed."""
@@ -88,7 +92,7 @@ class Start:
 
     def _sent(self, claim: HeldClaim) -> SessionState:
         claim.confirm()
-        self._facts.started_at = self._clock.now()
+        self._facts.note_start()
         with self._upstream.alongside(self._facts.register_webhook):
             try:
                 return self._platform.start()
@@ -98,7 +102,7 @@ class Start:
         if state.state is not State.ENDED:
             return state
         claim.confirm()
-        self._facts.started_at = self._clock.now()
+        self._facts.note_start()
         return self._platform.start()
 
     def _settled_state(self, seconds: float) -> SessionState:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from wpp.errors import NotConfigured
 from wpp.http.messages import Request
 from wpp.http.upstream import malformed, refusal
 
@@ -12,11 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from wpp.config import Config
-    from wpp.errors import UpstreamRefused
+    from wpp.errors import WppError
     from wpp.http.messages import Response
     from wpp.http.upstream import Upstream
 
-_KEY_REFUSALS = ("42501", "PGRST301", "PGRST303")
+_KEY_REFUSALS = ("PGRST301", "PGRST303")
+_TABLE_PROBLEMS = {
+    "42501": "is hidden from SUPABASE_SERVICE_ROLE_KEY or refuses its rows: is it a key of the role service_role, "
+    "and may that role pass row-level security?",
+    "42P01": "is missing",
+    "42703": "lacks a column that we need",
+    "PGRST200": "lacks the foreign key to organizations",
+    "PGRST201": "has several foreign keys where we need one",
+    "PGRST204": "lacks a column that we need",
+    "PGRST205": "is missing",
+}
+_UNIQUE, _NULL = "23505", "23502"
+_UNIQUE_CONSTRAINT = re.compile(r'unique constraint "([\w ().-]{1,63})"')
+_NULL_COLUMN = re.compile(r'null value in column "([\w ().-]{1,63})"')
 
 
 class PostgrestTable:
@@ -46,16 +61,25 @@ class PostgrestTable:
             raise self.refusal(method, response)
         return self._list(method, response)
 
-    def refusal(self, method: str, response: Response) -> UpstreamRefused:
+    def refusal(self, method: str, response: Response) -> WppError:
+        """The error for a response that says no: what the operator has to mend is NotConfigured, and says what."""
         code = error_code(response)
+        if code in _TABLE_PROBLEMS:
+            return NotConfigured(f"Supabase's table {self._table} {_TABLE_PROBLEMS[code]} ({code})")
+        if code == _NULL:
+            column = _quoted(response, _NULL_COLUMN)
+            return NotConfigured(
+                f"{self._table}.{column} must have a default or allow null: we do not know it ({code})"
+            )
         ours = refuses_our_key(response) or code in _KEY_REFUSALS
         reason = "is SUPABASE_SERVICE_ROLE_KEY right?" if ours else code
         return refusal("supabase", self._name(method), response, reason)
 
     def _list(self, method: str, response: Response) -> list[Any]:
-        if not isinstance(response.json, list):
+        rows = response.exact_json
+        if not isinstance(rows, list):
             raise malformed("supabase", self._name(method), "a list of rows", response)
-        return response.json
+        return rows
 
     def _send(
         self, method: str, query: Mapping[str, str], payload: Mapping[str, Any] | None, headers: Mapping[str, str]
@@ -100,6 +124,18 @@ def refuses_our_key(response: Response) -> bool:
         and "message" in body
         and not body.keys() & {"error_code", "msg"}
     )
+
+
+def unique_constraint(response: Response) -> str | None:
+    """The name of the unique constraint that a row was refused for, if that is what the response is about."""
+    return _quoted(response, _UNIQUE_CONSTRAINT) if error_code(response) == _UNIQUE else None
+
+
+def _quoted(response: Response, pattern: re.Pattern[str]) -> str:
+    """A name from the product's schema in PostgreSQL's own message: nothing else of it is ever shown."""
+    message = response.json.get("message") if isinstance(response.json, dict) else None
+    match = pattern.search(message) if isinstance(message, str) else None
+    return match[1] if match else "?"
 
 
 def error_code(response: Response) -> str:

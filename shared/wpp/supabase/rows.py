@@ -6,10 +6,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wpp.errors import NotConfigured, OrganizationNotFound, UpstreamBroken, UpstreamTimeout
+from wpp.errors import (
+    NotConfigured,
+    OrganizationNotFound,
+    RowForbidden,
+    RowUnreadable,
+    UpstreamBroken,
+    UpstreamTimeout,
+    UpstreamUnreadable,
+)
 from wpp.http.messages import CALL_TIMEOUT
 from wpp.http.upstream import malformed
-from wpp.supabase.api import PostgrestTable, error_code
+from wpp.supabase.api import PostgrestTable, error_code, unique_constraint
 
 if TYPE_CHECKING:
     from wpp.config import Config
@@ -19,7 +27,13 @@ if TYPE_CHECKING:
 MESSENGER_TYPE = "whatsapp"
 PROVIDER = "wpp"
 _TABLE = "messenger_integrations"
-_COLUMNS = "id,organization_id,is_active,is_primary,settings,created_at,updated_at"
+OUR_SETTINGS = (
+    "wppApiKey", "wppAccountNumber", "wppJwtToken", "wppJwtExpiresAt", "wppSubOrgId", "wppApiKeyIssuedAt", "wppClaim",
+    "wppStart", "wppStartedAt", "wppIdempotencyKey", "wppKeyedBy", "wppWebhookPending", "wppRequests",
+)  # fmt: skip
+_BESIDE = "id,organization_id,is_active,is_primary,created_at,updated_at"
+_COLUMNS = f"{_BESIDE},settings"
+_OUR_COLUMNS = ",".join([_BESIDE, *(f"{name}:settings->{name}" for name in OUR_SETTINGS)])
 _LONGEST_GUARD = 64  # characters
 _MOST_ATTEMPTS = 6  # at one change; each failed one found the row changed by somebody else, or got no response
 
@@ -35,6 +49,8 @@ class Integration(NamedTuple):
     """The jsonb column: an object as far as our functions write it, anything as far as others do."""
     created_at: str
     updated_at: str | None
+    is_partial: bool = False
+    """Whether `settings` holds our part alone, because the whole could not be read."""
 
     def __repr__(self) -> str:
         return f"Integration({self.id}, ***)"  # its settings hold the credentials
@@ -59,10 +75,48 @@ class Rows:
         self._table = PostgrestTable(config, upstream, _TABLE, timeout)
 
     def of_user(self, user_id: str) -> Organization | None:
-        """The user's organization with its WhatsApp rows, in one request; None without a profile or an organization in it."""
+        """The user's organization with its WhatsApp rows, in one request; None without a profile or an organization in it.
+
+        Raises NotConfigured, UpstreamError, DeadlinePassed.
+        """
+        try:
+            return self._of_user(user_id, _COLUMNS)
+        except UpstreamUnreadable:  # one row of others' making must not stand in the way of the rest
+            return self._of_user(user_id, _OUR_COLUMNS)
+
+    def of_organization(self, organization_id: str) -> tuple[Integration, ...]:
+        """Its WhatsApp rows, oldest first. Raises NotConfigured, UpstreamError, DeadlinePassed."""
+        query = {
+            "organization_id": f"eq.{organization_id}",
+            "provider": f"eq.{PROVIDER}",
+            "messenger_type": f"eq.{MESSENGER_TYPE}",
+            "order": "created_at.asc,id.asc",
+        }
+        try:
+            return self._of_table(query, _COLUMNS)
+        except UpstreamUnreadable:
+            return self._of_table(query, _OUR_COLUMNS)
+
+    def by_id(self, row_id: str) -> Integration | None:
+        """Raises RowUnreadable if it is too large or too deep to be read whole, UpstreamError, DeadlinePassed."""
+        query = {"id": f"eq.{row_id}"}
+        try:
+            return next(iter(self._of_table(query, _COLUMNS)), None)
+        except UpstreamUnreadable as error:
+            if not self._of_table(query, _OUR_COLUMNS):  # it is not the row then
+                raise
+            raise RowUnreadable(row_id, "settings", "is too large or too deep to be read") from error
+
+    def is_table_of_users_visible(self) -> bool:
+        """Whether our key sees any profile at all."""
+        _, profiles = self._profiles.read({"select": "id", "limit": "1"})
+        return bool(profiles)
+
+    def _of_user(self, user_id: str, columns: str) -> Organization | None:
         query = {
             "id": f"eq.{user_id}",
-            "select": f"organization_id,organizations({_TABLE}({_COLUMNS}))",
+            # The column names the foreign key: a product may have further ones between these tables.
+            "select": f"organization_id,organizations!organization_id({_TABLE}({columns}))",
             f"organizations.{_TABLE}.provider": f"eq.{PROVIDER}",
             f"organizations.{_TABLE}.messenger_type": f"eq.{MESSENGER_TYPE}",
             f"organizations.{_TABLE}.order": "created_at.asc,id.asc",
@@ -77,30 +131,21 @@ class Rows:
         except (KeyError, TypeError) as error:
             raise malformed("supabase", "rest.GET.profiles", "the expected columns", response) from error
 
-    def of_organization(self, organization_id: str) -> tuple[Integration, ...]:
-        query = {
-            "organization_id": f"eq.{organization_id}",
-            "provider": f"eq.{PROVIDER}",
-            "messenger_type": f"eq.{MESSENGER_TYPE}",
-            "select": _COLUMNS,
-            "order": "created_at.asc,id.asc",
-        }
-        return _integrations("GET", *self._table.read(query))
-
-    def by_id(self, row_id: str) -> Integration | None:
-        found = _integrations("GET", *self._table.read({"id": f"eq.{row_id}", "select": _COLUMNS}))
-        return next(iter(found), None)
+    def _of_table(self, query: Mapping[str, str], columns: str) -> tuple[Integration, ...]:
+        return _integrations("GET", *self._table.read({**query, "select": columns}))
 
     def insert(self, columns: Mapping[str, Any]) -> Integration | None:
-        """The row as inserted, or None if one with this id, or with the same unique columns, is there already.
+        """The row as inserted, or None if one with this id is there already.
 
-        Sent once: after a lost response, read whether it is there. Raises OrganizationNotFound, UpstreamError, DeadlinePassed.
+        Sent once: after a lost response, read whether it is there.
+        Raises RowForbidden, OrganizationNotFound, NotConfigured, UpstreamError, DeadlinePassed.
         """
         prefer = "resolution=ignore-duplicates,return=representation"
         response = self._table.write("POST", {"on_conflict": "id", "select": _COLUMNS}, columns, prefer)
-        if response.status == 409 and error_code(response) == "23505":
-            return None
-        if response.status == 409 and error_code(response) == "23503":
+        constraint = unique_constraint(response)
+        if constraint is not None:
+            raise RowForbidden(constraint)
+        if error_code(response) == "23503":
             raise OrganizationNotFound  # deleted since it was read
         return next(iter(self._changed("POST", response)), None)
 
@@ -111,7 +156,7 @@ class Rows:
         its change. Returns the row as it is in the end, or None if it is gone.
         Raises NotConfigured if Supabase never carries it out, UpstreamError, DeadlinePassed.
         """
-        current: Integration | None = row
+        current = self.by_id(row.id) if row.is_partial else row
         is_unchanged = False
         most = attempts or _MOST_ATTEMPTS
         for attempt in range(1, most + 1):
@@ -185,12 +230,15 @@ def _integrations(method: str, response: Response, rows: list[Any]) -> tuple[Int
 
 
 def _integration(row: Mapping[str, Any]) -> Integration:
+    is_partial = "settings" not in row
+    settings = {name: row[name] for name in OUR_SETTINGS if row[name] is not None} if is_partial else row["settings"]
     return Integration(
         id=str(row["id"]),
         organization_id=str(row["organization_id"]),
         is_active=bool(row["is_active"]),
         is_primary=bool(row["is_primary"]),
-        settings=row["settings"],
+        settings=settings,
         created_at=str(row["created_at"]),
         updated_at=None if row["updated_at"] is None else str(row["updated_at"]),
+        is_partial=is_partial,
     )

@@ -44,6 +44,7 @@ def test_any_settings_can_be_read_and_every_change_keeps_what_is_not_ours(settin
         found.with_token(AccessToken("token", 2.0, 1.0)),
         found.with_webhook_pending(True),
         found.with_start(1.0),
+        found.with_start(None),
         found.with_requests({}),
     ]
     for after in changed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.faults import Fault
-from wpp.errors import OrganizationNotFound, UpstreamBroken, UpstreamRefused
+from wpp.errors import OrganizationNotFound, RowForbidden, UpstreamBroken, UpstreamRefused
 
 if TYPE_CHECKING:
     from emulator.stack import Stack
@@ -71,10 +71,13 @@ def test_of_many_inserts_of_one_id_one_is_made(rows: Rows, organization_id: str)
     assert sum(row is not None for row in made) == 1
 
 
-def test_an_insert_that_clashes_with_another_unique_column_is_none(stack: Stack, rows: Rows, row: Integration) -> None:
+def test_an_insert_that_clashes_with_another_unique_column_names_the_constraint(
+    stack: Stack, rows: Rows, row: Integration
+) -> None:
     (stored,) = stack.supabase.rows(row.organization_id)
     taken = {"webhook_key": stored["webhook_key"]}
-    assert rows.insert(columns(row.organization_id, str(uuid.uuid4())) | taken) is None
+    with pytest.raises(RowForbidden, match="messenger_integrations_webhook_key_key"):
+        rows.insert(columns(row.organization_id, str(uuid.uuid4())) | taken)
 
 
 def test_an_insert_for_an_organization_that_is_gone_is_refused(rows: Rows) -> None:
@@ -141,7 +144,7 @@ def test_a_change_of_a_row_that_is_gone_is_none(stack: Stack, rows: Rows, row: I
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{}", b"<html>", b'[{"id": 1}]', b'[{"settings": "x"}]', b"[3]"])
 def test_an_answer_that_makes_no_sense_is_an_error(stack: Stack, rows: Rows, organization_id: str, body: bytes) -> None:
-    stack.supabase_server.inject(Fault("*", status=200, body=body))
+    stack.supabase_server.inject(Fault("*", status=200, body=body, times=None))
     with pytest.raises(UpstreamBroken):
         rows.of_organization(organization_id)
 
