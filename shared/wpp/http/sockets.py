@@ -1,8 +1,8 @@
 """The connections of the transport: one deadline for all that a request takes, and a limit on what it brings.
 
 `requests` hands its timeout to the socket, which starts it anew with each `recv`: an upstream that sends one byte a second
-holds a call for ever. Here a socket's `settimeout(s)` means "nothing is sent or received later than s seconds from now", and a
-connection's `timeout` counts down.
+holds a call for ever. Here a socket's `settimeout(s)` means "nothing is received later than s seconds from now", as it does by
+itself for a TLS handshake and for `sendall`; and a connection's `timeout` counts down.
 """
 
 from __future__ import annotations
@@ -67,24 +67,16 @@ class _Bounded:
         super().settimeout(value)  # type: ignore[misc]
 
     def recv_into(self, buffer: Buffer, *args: Any, **options: Any) -> int:
-        self._count_down()
-        received: int = super().recv_into(buffer, *args, **options)  # type: ignore[misc]
-        self.bytes_left -= received
-        if self.bytes_left < 0:
-            raise ResponseTooLarge
-        return received
-
-    def send(self, *args: Any, **options: Any) -> int:  # `sendall` of a TLS socket is many of these
-        self._count_down()
-        sent: int = super().send(*args, **options)  # type: ignore[misc]
-        return sent
-
-    def _count_down(self) -> None:
         if self._give_up < math.inf:
             remaining = self._give_up - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError
             super().settimeout(remaining)  # type: ignore[misc]
+        received: int = super().recv_into(buffer, *args, **options)  # type: ignore[misc]
+        self.bytes_left -= received
+        if self.bytes_left < 0:
+            raise ResponseTooLarge
+        return received
 
 
 class _PlainSocket(_Bounded, socket.socket):
@@ -162,11 +154,8 @@ class _Connection(HTTPConnection):
 class _TLSConnection(_Connection, HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        try:
-            self.sock = ssl_wrap_socket(self.sock, ssl_context=self.ssl_context, server_hostname=self.host)
-        except BaseException:
-            self.close()  # one without its handshake would speak in clear
-            raise
+        # Where that fails, the pool closes the connection: one without its handshake would speak in clear.
+        self.sock = ssl_wrap_socket(self.sock, ssl_context=self.ssl_context, server_hostname=self.host)
         self.is_verified = True
 
 
