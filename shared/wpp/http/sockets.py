@@ -39,7 +39,7 @@ _MIN_TIMEOUT = 0.001  # seconds; zero would mean "do not wait at all"
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 if (
     sys.platform == "linux"
-):  # what nobody acknowledges for 3 seconds, a probe after 5 seconds of silence included, is lost
+):  # lost after 3 seconds is what nobody acknowledges, probes after 5 seconds of silence included
     _SOCKET_OPTIONS += [
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
@@ -113,21 +113,27 @@ class _Connection(HTTPConnection):
         """A socket connected to one of the host's addresses, which share the time."""
         addresses = _addresses(self.host, self.port, self.timeout)
         for others in reversed(range(len(addresses))):
-            family, kind, protocol, _, address = addresses[-1 - others]
-            connecting = _PlainSocket(family, kind, protocol)
+            share = min(self.timeout / (others + 1), _ONE_ADDRESS) if others else self.timeout
             try:
-                for option in self.socket_options or ():
-                    connecting.setsockopt(*option)
-                connecting.settimeout(min(self.timeout / (others + 1), _ONE_ADDRESS) if others else self.timeout)
-                connecting.connect(address)
+                return self._connected_to(addresses[-1 - others], share)
             except OSError:
-                connecting.close()
                 if not others:
                     raise
-            else:
-                connecting.settimeout(self.timeout)
-                return connecting
         raise OSError("the name has no address")
+
+    def _connected_to(self, address: Any, timeout: float) -> socket.socket:
+        family, kind, protocol, _, peer = address
+        connecting = _PlainSocket(family, kind, protocol)
+        try:
+            for option in self.socket_options or ():
+                connecting.setsockopt(*option)
+            connecting.settimeout(timeout)
+            connecting.connect(peer)
+            connecting.settimeout(self.timeout)  # the handshake has what is left of the whole
+        except BaseException:
+            connecting.close()
+            raise
+        return connecting
 
     @property
     def is_connected(self) -> bool:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Names = dict[str, Callable[[], list[str]]]
 
+FAMILIES = {"of a family that the system lacks": 63}
 TIMEOUT = 0.5
 MARGIN = 0.1
 OK = response(b"{}", b"Connection: close")
@@ -146,7 +147,10 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     def look_up(host: str, port: int, *rest: object, **options: object) -> object:
         if host not in known or options.get("flags") == socket.AI_NUMERICHOST:
             return real(host, port, *rest, **options)  # type: ignore[arg-type]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known[host]()]
+        found = known[host]()
+        return [
+            (FAMILIES.get(address, socket.AF_INET), socket.SOCK_STREAM, 6, "", (address, port)) for address in found
+        ]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return known
@@ -242,7 +246,10 @@ def test_a_handshake_has_all_the_time_even_where_there_are_more_addresses(
         assert get(transport, f"https://several.example:{server.port}", TIMEOUT).status == 200
 
 
-def test_an_address_that_refuses_is_passed_over_at_once(transport: Transport, names: Names) -> None:
-    names["several.example"] = lambda: ["127.0.0.9", "127.0.0.1"]
+@pytest.mark.parametrize("address", ["127.0.0.9", *FAMILIES])
+def test_an_address_that_cannot_be_reached_is_passed_over_at_once(
+    transport: Transport, names: Names, address: str
+) -> None:
+    names["several.example"] = lambda: [address, "127.0.0.1"]
     with serving(sending(OK)) as server:
         assert get(transport, f"http://several.example:{server.port}", TIMEOUT).status == 200
