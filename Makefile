@@ -1,7 +1,7 @@
 # `make` alone lists the targets. The first `run` or `test` makes .venv from the locks by itself.
 PYTHON ?= python3
 BIN := .venv/bin
-OSLS := npx --yes osls@4.3.1
+OSLS := .venv/osls/node_modules/.bin/osls
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
 .PHONY: help run demo bench bench-start soak check-platform test check unit format screenshots lock audit clean
@@ -10,8 +10,8 @@ SHIP := PYTHONPATH=shared $(BIN)/python -m
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=]
-	@$(BIN)/python -m emulator run $(if $(PORT),--port $(PORT))
+run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=] [SCHEMA=product.sql]
+	@$(BIN)/python -m emulator run $(if $(PORT),--port $(PORT)) $(if $(SCHEMA),--schema $(SCHEMA))
 
 demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play the scan, "connected"
 	@$(BIN)/python -m emulator demo $(if $(PORT),--port $(PORT))
@@ -46,28 +46,35 @@ format: .venv/.dev  ## format the code and mend what the linter can
 screenshots: .venv/.dev  ## take the pictures of the README anew (needs chromium)
 	@$(BIN)/python -m emulator.screenshots
 
-# The locks are universal: one file for every platform and Python >= 3.11.
-lock:  ## resolve the dependencies anew
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
-	  --no-emit-index-url --no-emit-find-links pyproject.toml --extra local -o requirements.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
-	  --no-emit-index-url --no-emit-find-links pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+# The locks are universal: one file for every platform and Python >= 3.11. All hold the versions of requirements.lock.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) pyproject.toml
+# python-jose asks for the first four and imports none of them where `cryptography` is installed; pycparser is for building cffi.
+NOT_ON_LAMBDA := ecdsa rsa pyasn1 six pycparser
+
+lock: .venv/.build  ## resolve the dependencies after a change of pyproject.toml: [UPGRADE=1], for newer versions of all
+	$(COMPILE) --extra local -o requirements.lock
+	$(COMPILE) -c requirements.lock $(NOT_ON_LAMBDA:%=--no-emit-package %) -o requirements-aws.lock
+	$(COMPILE) -c requirements.lock --extra gcf -o requirements-gcf.lock
+	$(COMPILE) -c requirements.lock --extra server -o requirements-server.lock
+	$(COMPILE) -c requirements.lock --extra build -o requirements-build.lock
+	$(COMPILE) -c requirements.lock -c requirements-build.lock --extra dev -o requirements-dev.lock
 
 # python-ecdsa's advisory is accepted: SECURITY.md says why, and a test keeps it off our path.
-audit:  ## ask the advisory databases about every locked package
-	uvx pip-audit@2.10.1 --strict --disable-pip --require-hashes --ignore-vuln GHSA-wj6h-64fc-37mp -r requirements.lock
+audit: .venv/.build  ## ask the advisory databases about every package that serves
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --ignore-vuln GHSA-wj6h-64fc-37mp -r requirements.lock
 
-build: .venv/.run  ## dist/<function>.zip for AWS Lambda: [PYTHON_VERSION=3.13] [ARCH=arm64] [BUILD_PYTHON=]
+build: .venv/.build  ## dist/<function>.zip for AWS Lambda: [PYTHON_VERSION=3.13] [ARCH=arm64] [BUILD_PYTHON=]
 	@$(SHIP) deploy.aws_build
 
-deploy-aws: build  ## build, and have osls deploy it: STAGE=dev SECRET_ARN= SUPABASE_URL= [REGION=eu-central-1]
+deploy-aws: build .venv/.osls  ## build, and have osls deploy it: STAGE=dev SECRET_ARN= SUPABASE_URL= [REGION=eu-central-1]
 	@test -n "$(STAGE)" || { echo "Say which stage: make deploy-aws STAGE=dev"; exit 1; }
 	$(OSLS) deploy --stage $(STAGE) $(if $(REGION),--region $(REGION))
 
 build-gcp: .venv/.run  ## dist/gcf/<function>/ as Cloud Functions takes it
 	@$(SHIP) deploy.gcf build
 
-deploy-gcp: .venv/.run  ## gcloud functions deploy: PROJECT= REGION= SUPABASE_URL= [SECRETS=] [DRY_RUN=1]
+deploy-gcp: .venv/.run  ## gcloud functions deploy: PROJECT= REGION= SUPABASE_URL= [SUPABASE_ANON_KEY=] [SECRETS=] [DRY_RUN=1]
 	@$(SHIP) deploy.gcf deploy
 
 deploy-selfhosted: .venv/.run  ## rsync to a server, try, switch, compare, or put back: HOST=user@server DEST=/srv/wpp-functions
@@ -79,7 +86,7 @@ smoke: .venv/.run  ## is what was deployed all right? URL=https://…/functions/
 clean:  ## remove what was built and installed
 	rm -rf .venv dist .local
 
-# One clear line for each thing that may be missing; what pip said in full stands in .venv/install.log.
+# One clear line for each thing that may be missing; all that pip printed is in .venv/install.log.
 define quietly
 @$(1) >.venv/install.log 2>&1 || { \
   if grep -q 'connection broken' .venv/install.log && grep -q 'No matching distribution' .venv/install.log; \
@@ -98,6 +105,18 @@ endef
 	@echo "installing into .venv (once, about a minute)"
 	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock)
 	$(call quietly,$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .)
+	@touch $@
+
+.venv/.build: .venv/.run requirements-build.lock
+	@echo "installing what builds and locks into .venv (once, about a minute)"
+	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements-build.lock)
+	@touch $@
+
+# Its own folder: what npm installs must not be taken for our sources.
+.venv/.osls: shared/deploy/aws/package-lock.json | .venv/.run
+	@command -v npm >/dev/null || { echo "error: npm is not found; osls needs Node.js" >&2; exit 1; }
+	@mkdir -p .venv/osls && cp shared/deploy/aws/package.json shared/deploy/aws/package-lock.json .venv/osls/
+	@npm ci --prefix .venv/osls --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .venv/.dev: .venv/.run requirements-dev.lock

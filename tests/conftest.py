@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator.processes import FunctionProcess, function_process
 from emulator.stack import Stack
-from tests.support.callers import CREATE, DEADLINE_SECONDS, PROVISION, Caller, new_caller
-from wpp.config import settings_from
+from tests.support.callers import DEADLINE_SECONDS, FUNCTIONS, Caller, new_caller
+from wpp.config import config_from
 from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["tests.support.projects", "tests.support.reports"]
+pytest_plugins = ["tests.support.projects", "tests.support.ledger"]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,7 @@ def _stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(_stack: Stack) -> Iterator[Stack]:
-    """The stack with default settings, no faults, and a platform whose QR is there soon."""
+    """The stack with default settings, without faults, and a platform that soon has a QR."""
     _stack.reset()
     _stack.platform.settings.qr_delay = 0.3
     yield _stack
@@ -44,17 +45,18 @@ def stack(_stack: Stack) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def processes(_stack: Stack) -> Iterator[dict[str, FunctionProcess]]:
     """Each function alone under functions-framework, started as the README says."""
-    env = _stack.environment() | {"WPP_DEADLINE_SECONDS": str(DEADLINE_SECONDS), "WPP_QR_WAIT_SECONDS": "2"}
-    with function_process(CREATE, env) as create, function_process(PROVISION, env) as provision:
-        create.wait_until_ready()
-        provision.wait_until_ready()
-        yield {CREATE: create, PROVISION: provision}
+    env = _stack.environment() | {"WPP_DEADLINE_SECONDS": str(DEADLINE_SECONDS), "WPP_QR_WAIT_SECONDS": "1.5"}
+    with ExitStack() as running:
+        started = {name: running.enter_context(function_process(name, env)) for name in FUNCTIONS}
+        for process in started.values():
+            process.wait_until_ready()
+        yield started
 
 
 @pytest.fixture
 def runtime(stack: Stack) -> Iterator[Runtime]:
     """The core in this process, with a memory of its own."""
-    runtime = Runtime(settings_from(stack.environment()))
+    runtime = Runtime(config_from(stack.environment()))
     yield runtime
     runtime.close()
 

@@ -1,12 +1,12 @@
-"""wpp-create: makes sure that the caller's organization has its client, and says at once where the connection stands."""
+"""wpp-create: makes sure that the caller's organization has its client, and answers with its status immediately."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wpp.faas import aws_lambda, functions_framework
-from wpp.faas.function import Call, Function
-from wpp.provisioning.request import idempotency_key_from, options_from
+from wpp.faas.function import Call, Function, Result
+from wpp.provisioning.options import idempotency_key_from, options_from
 from wpp.provisioning.service import connect
 from wpp.redaction import masked
 
@@ -16,18 +16,17 @@ if TYPE_CHECKING:
     from wpp.runtime import Invocation
 
 
-def _run(invocation: Invocation, call: Call) -> dict[str, Any]:
+def _run(invocation: Invocation, call: Call) -> Result:
     options = options_from(call.body)
     key = idempotency_key_from(call.headers.get("idempotency-key"))
     connection = connect(invocation, call.access_token, options=options, idempotency_key=key)
-    if connection.repeated:
-        invocation.answer_headers["Idempotent-Replayed"] = "true"
     fields = {
         "session": connection.session,
         "apiKey": masked(connection.api_key),
         "status": connection.status,
+        **({"qrcode": connection.qrcode} if connection.qrcode else {}),
     }
-    return fields | ({"qrcode": connection.qrcode} if connection.qrcode else {})
+    return Result(fields, {"Idempotent-Replayed": "true"} if connection.is_repeated else {})
 
 
 FUNCTION = Function("wpp-create", _run)

@@ -1,12 +1,12 @@
-"""wpp-provision: the same as wpp-create, then waits until there is a QR to scan or the account is connected."""
+"""wpp-provision: the same as wpp-create, then waits until there is a QR to scan or the number is connected."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wpp.errors import InvalidToken, MissingAuthorization, OrganizationNotFound
 from wpp.faas import aws_lambda, functions_framework
-from wpp.faas.function import Call, Function
+from wpp.faas.function import Call, Function, Result
 from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from wpp.runtime import Invocation
 
 
-def _run(invocation: Invocation, call: Call) -> dict[str, Any]:
+def _run(invocation: Invocation, call: Call) -> Result:
     connection = connect(invocation, call.access_token, wait=True)
-    fields = {
-        "status": connection.status,
-        "integration_id": connection.integration_id,
-        "account_number": connection.session,
-        "session": connection.session,
-    }
-    return fields | ({"qrcode": connection.qrcode} if connection.qrcode else {})
+    return Result(
+        {
+            "status": connection.status,
+            "integration_id": connection.integration_id,
+            "account_number": connection.session,
+            "session": connection.session,
+            **({"qrcode": connection.qrcode} if connection.qrcode else {}),
+        }
+    )
 
 
 # The texts that the product's users know from the function before this one.

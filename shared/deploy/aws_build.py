@@ -2,16 +2,15 @@
 
     python -m deploy.aws_build     →  dist/wpp_create.zip, dist/wpp_provision.zip, dist/wpp-functions.cdx.json
 
-For whom: PYTHON_VERSION (3.13) and ARCH (arm64 or x86_64). From wheels only, so any machine can build for any other.
+PYTHON_VERSION (3.13) and ARCH (arm64 or x86_64) name the target. Only wheels are used, so any machine can build for any other.
 
-Lambda's folder is read-only, so Python can keep nothing of what it compiles there: without the .pyc files of a build every
-cold start compiles each module again (`make bench-start` shows what that costs). They are made by the Python of that version:
+Lambda's folder is read-only, so Python cannot store what it compiles there: without .pyc files in the zip every cold start
+compiles each module again (`make bench-start` shows what that costs). A Python of the target's version compiles them:
 BUILD_PYTHON, or `python3.13` on the PATH.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -23,16 +22,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy import bundle
-from deploy.sbom import bill_of_materials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# boto3 comes with Lambda's runtime.
-_ROOTS = ["requests", "python-jose"]
-# python-jose asks for them, and imports none of them where `cryptography` is installed; pycparser is for building cffi.
-NOT_SHIPPED = {"ecdsa", "rsa", "pyasn1", "six", "pycparser"}
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 # The C library of the runtime's image: Amazon Linux 2 up to Python 3.11, Amazon Linux 2023 from then on.
 _OLD_GLIBC, _GLIBC = 26, 34
@@ -48,7 +42,7 @@ class Target:
     arch: str
     """As Lambda calls it: arm64 or x86_64."""
     compiler: str | None
-    """The Python of that version that makes the .pyc files; None where there is none."""
+    """The command of a Python of that version, for the .pyc files. None if there is no such Python here."""
 
 
 def this_machine() -> str:
@@ -57,33 +51,33 @@ def this_machine() -> str:
 
 
 def target_from(env: Mapping[str, str]) -> Target:
-    """Raises SystemExit that says what is wrong."""
+    """Reads PYTHON_VERSION, ARCH and BUILD_PYTHON. Raises SystemExit with what is wrong."""
     python = env.get("PYTHON_VERSION", "").strip() or "3.13"
     arch = env.get("ARCH", "").strip() or "arm64"
     if not re.fullmatch(r"3\.\d\d", python):
         raise SystemExit(f"PYTHON_VERSION must be like 3.13, not {python}")
     if arch not in _MACHINES:
         raise SystemExit(f"ARCH must be arm64 or x86_64, not {arch}")
-    asked = env.get("BUILD_PYTHON", "").strip()
-    compiler = next((c for c in ([asked] if asked else [f"python{python}", sys.executable]) if _is(c, python)), None)
-    if asked and compiler is None:
-        raise SystemExit(f"BUILD_PYTHON must be a Python {python}; {asked} is none")
+    given = env.get("BUILD_PYTHON", "").strip()
+    compiler = next((c for c in ([given] if given else [f"python{python}", sys.executable]) if _is(c, python)), None)
+    if given and compiler is None:
+        raise SystemExit(f"BUILD_PYTHON must be a Python {python}, not {given}")
     return Target(python, arch, compiler)
 
 
 def _is(command: str, version: str) -> bool:
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
-        said = subprocess.run([command, "-c", code], capture_output=True, text=True, check=False).stdout
+        found = subprocess.run([command, "-c", code], capture_output=True, text=True, check=False).stdout
     except OSError:
         return False
-    return said.strip() == version
+    return found.strip() == version
 
 
 def build(target: Target, dist: Path = bundle.DIST) -> list[Path]:
-    """Makes the zips and the bill of materials; returns the zips."""
+    """Writes the zips and the bill of materials into `dist`; returns the zips."""
     packages = bundle.empty_folder(dist / "aws/packages")
-    _install(packages, target)
+    install(packages, target)
     compile_all(packages, packages, target.compiler)
     zips = []
     for name in bundle.function_names():
@@ -94,26 +88,37 @@ def build(target: Target, dist: Path = bundle.DIST) -> list[Path]:
         for own in (folder / "main.py", folder / "wpp"):
             compile_all(own, folder, target.compiler)
         zips.append(_zip(folder, dist / f"{name}.zip"))
-    lock = bundle.requirements(_ROOTS)
-    bill = bill_of_materials(lock, bundle.version(), leave_out=NOT_SHIPPED)
-    (dist / "wpp-functions.cdx.json").write_text(json.dumps(bill, indent=2), encoding="utf-8")
+    _bill_of_materials(dist / "wpp-functions.cdx.json", bundle.empty_folder(dist / "aws/project"))
     return zips
 
 
-def _install(folder: Path, target: Target) -> None:
-    pinned = folder.with_name("requirements.txt")
-    pinned.write_text(bundle.requirements(_ROOTS, leave_out=NOT_SHIPPED), encoding="utf-8")
+def _bill_of_materials(path: Path, folder: Path) -> None:
+    """CycloneDX, as `cyclonedx-py` writes it from the lock: no time and no random number, so the same bytes each time."""
+    project = folder / "pyproject.toml"
+    project.write_text(f'[project]\nname = "wpp-functions"\nversion = "{bundle.version()}"\n', encoding="utf-8")
+    # It warns that a lock does not name the direct dependencies.
+    command = [sys.executable, "-W", "ignore", "-m", "cyclonedx_py", "requirements", "--output-reproducible"]
+    command += ["--spec-version", "1.6", "--pyproject", str(project), "--output-file", str(path)]
+    if subprocess.run([*command, str(bundle.lock("aws"))], check=False).returncode:
+        raise SystemExit("the bill of materials was not written; the error is above")
+
+
+def install(folder: Path, target: Target) -> None:
+    """Installs what a function imports into `folder`, as Lambda's Python of that version and processor needs it."""
     newest = _GLIBC if int(target.python.removeprefix("3.")) > 11 else _OLD_GLIBC
     machine = _MACHINES[target.arch]
     platforms = [f"manylinux_2_{glibc}_{machine}" for glibc in range(newest, 16, -1)] + [f"manylinux2014_{machine}"]
-    bundle.install(pinned, folder, target.python, platforms)
+    bundle.install(bundle.lock("aws"), folder, target.python, platforms)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.name in _LEFT_OUT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def compile_all(path: Path, root: Path, python: str | None) -> None:
-    """Unchecked: Python neither stats nor reads the source. Hash seed and paths are fixed, as both get into the bytes."""
+    """Compiles to .pyc files that Python loads without looking at the source (PEP 552, "unchecked").
+
+    Hash seed and paths are fixed, as both get into the bytes.
+    """
     if python:
         options = ["-q", "-f", "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", _TASK_ROOT]
         command = [python, "-m", "compileall", *options, str(path)]
@@ -139,8 +144,8 @@ def main() -> None:
     print(f"for Python {target.python} on {target.arch}")
     if target.compiler is None:
         print(
-            f"without .pyc files, so cold starts are slower: no Python {target.python} is here to make them. "
-            f"Install it, or say where it is: make build BUILD_PYTHON=/path/to/python{target.python}"
+            f"without .pyc files, so cold starts are slower: they need a Python {target.python} here. "
+            f"Install it, or name it: make build BUILD_PYTHON=/path/to/python{target.python}"
         )
 
 

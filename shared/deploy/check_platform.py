@@ -17,14 +17,13 @@ from wpp.errors import KeyRefused, UpstreamRefused, WppError
 from wpp.http.transport import Transport
 from wpp.http.upstream import Upstream
 from wpp.platform.client import Credentials, WppClient, create_client
-from wpp.platform.memory import Recent
 from wpp.platform.state import State
+from wpp.platform.token import TokenSource
+from wpp.recent import Recent
 from wpp.secret import PlainSecret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from wpp.platform.token import AccessToken
 
 _LIMIT = 120.0  # seconds for the whole check
 _QR_WAIT = 25.0  # seconds; a QR is seen after 1 to 20
@@ -59,8 +58,8 @@ class Platform:
         if self.credentials is None:
             raise _DoesNotHoldError("there is no client to try it with")
         credentials = Credentials(api_key or self.credentials.api_key, self.credentials.session)
-        memory: Recent[AccessToken] = Recent()
-        return WppClient(self.base_url, credentials, self.upstream, memory)
+        tokens = TokenSource(self.base_url, credentials.api_key, self.upstream, Recent())
+        return WppClient(self.base_url, credentials, self.upstream, tokens)
 
 
 def _create(platform: Platform) -> str:
@@ -88,7 +87,7 @@ def _token(platform: Platform) -> str:
     give_up = time.monotonic() + 10
     while True:
         try:
-            platform.client().token()
+            platform.client().tokens.value()
         except KeyRefused:
             if time.monotonic() > give_up:
                 raise _DoesNotHoldError("the fresh key was refused for 10 s") from None
@@ -98,11 +97,14 @@ def _token(platform: Platform) -> str:
 
 
 def _wrong_key(platform: Platform) -> str:
-    return _refused(lambda: platform.client("key_" + uuid.uuid4().hex).token(), KeyRefused)
+    return _refused(platform.client("key_" + uuid.uuid4().hex).tokens.value, KeyRefused)
 
 
 def _lifetime(platform: Platform) -> str:
-    seconds = platform.client().token().expires_at - time.time()
+    tokens = platform.client().tokens
+    tokens.value()
+    assert tokens.current is not None  # noqa: S101 - it was just fetched
+    seconds = tokens.current.expires_at - time.time()
     if seconds < 60:
         raise _DoesNotHoldError(f"a token lasts {seconds:.0f} s, less than a minute")
     return f"a token lasts {seconds:.0f} s"
@@ -117,7 +119,7 @@ def _status(platform: Platform) -> str:
 
 def _start(platform: Platform) -> str:
     client = platform.client()
-    if client.status().state is not State.OFFLINE:
+    if client.status().state is not State.ENDED:
         client.stop()
     return f"started, the state is {client.start().state.value}"
 
@@ -139,7 +141,7 @@ def _qr(platform: Platform) -> str:
 def _stop(platform: Platform) -> str:
     client, give_up = platform.client(), time.monotonic() + _STOP_WAIT
     client.stop()
-    while client.status().state is not State.OFFLINE:
+    while client.status().state is not State.ENDED:
         if time.monotonic() > give_up:
             raise _DoesNotHoldError(f"the session is not offline {_STOP_WAIT:.0f} s after it was stopped")
         time.sleep(0.3)

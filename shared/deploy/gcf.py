@@ -3,32 +3,36 @@
     python -m deploy.gcf build     →  dist/gcf/wpp_create/{main.py, wpp/, requirements.txt}
     python -m deploy.gcf deploy    →  gcloud functions deploy wpp-create --gen2 …, likewise for the others
 
-Where: PROJECT, REGION. DRY_RUN=1 only prints the calls. Settings that are no secrets are taken from the environment by
-their own names. Secrets stay in Secret Manager: SECRETS="WPP_SECRET=wpp-secret:latest …" says which variable comes from
-which secret.
+PROJECT and REGION say where. DRY_RUN=1 only prints the calls. Variables that are not secret are taken from the environment
+under their own names. Secrets stay in Secret Manager: SECRETS="WPP_SECRET=wpp-secret:latest …" names the secret of each
+variable.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from deploy import bundle
+from wpp.config import config_from
+from wpp.errors import NotConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_FOLDER = bundle.DIST / "gcf"
-# boto3 is not among them: secrets come from Secret Manager as environment variables.
-_ROOTS = ["functions-framework", "requests", "python-jose"]
+FOLDER = bundle.DIST / "gcf"
 
 _RUNTIME = "python313"
-_REQUIRED = ["SUPABASE_URL"]
-_OPTIONAL = [
+_PLACE = ["PROJECT", "REGION"]
+_VARIABLES = [
+    "SUPABASE_URL",
+    "SUPABASE_ANON_KEY",  # public: web pages have it
     "WPP_BASE_URL",
     "WPP_WEBHOOK_URL",
     "WPP_QR_WAIT_SECONDS",
@@ -41,48 +45,82 @@ _SECRETS = "SUPABASE_SERVICE_ROLE_KEY=supabase-service-role-key:latest WPP_SECRE
 _CONCURRENCY = 16
 
 
-def build() -> list[Path]:
-    pinned = bundle.requirements(_ROOTS)
+_NAME = re.compile(r"[a-z][a-z0-9:.-]*")
+_SECRET = re.compile(r"([A-Z][A-Z0-9_]*)=([A-Za-z0-9_/-]+:(?:latest|[0-9]+))")
+
+
+def build(folder: Path = FOLDER) -> list[Path]:
+    """Writes one folder per function into `folder`; returns them."""
     folders = []
     for name in bundle.function_names():
-        folder = bundle.empty_folder(_FOLDER / name)
-        bundle.copy_function(name, folder)
-        bundle.copy_package(folder)
-        (folder / "requirements.txt").write_text(pinned, encoding="utf-8")
-        folders.append(folder)
+        own = bundle.empty_folder(folder / name)
+        bundle.copy_function(name, own)
+        bundle.copy_package(own)
+        shutil.copy(bundle.lock("gcf"), own / "requirements.txt")
+        folders.append(own)
     return folders
 
 
 def deploy_command(folder: Path, env: Mapping[str, str]) -> list[str]:
-    """The call that deploys the function in `folder`. Raises SystemExit that names every setting that is missing."""
-    missing = [name for name in ("PROJECT", "REGION", *_REQUIRED) if not env.get(name, "").strip()]
-    if missing:
-        raise SystemExit(f"Cloud Functions: set {', '.join(missing)}; see README.md, Deploy to Cloud Functions")
-    settings = {name: env[name].strip() for name in [*_REQUIRED, *_OPTIONAL] if env.get(name, "").strip()}
-    settings["THREADS"] = str(_CONCURRENCY)
-    secrets = dict(word.split("=", 1) for word in f"{_SECRETS} {env.get('SECRETS', '')}".split())
+    """The call that deploys the function in `folder`. Raises SystemExit with everything that is missing or wrong."""
+    given = {name: value.strip() for name, value in env.items() if value.strip()}
+    words = f"{_SECRETS} {given.get('SECRETS', '')}".split()
+    secrets = {match[1]: match[2] for match in map(_SECRET.fullmatch, words) if match}
+    variables = {name: given[name] for name in _VARIABLES if name in given and name not in secrets}
+    problems = [f"{name} is missing or not a name" for name in _PLACE if not _NAME.fullmatch(given.get(name, ""))]
+    problems += [f"SECRETS must be like NAME=secret:latest, not {w}" for w in words if not _SECRET.fullmatch(w)]
+    # `|` separates the variables in gcloud's option.
+    problems += [f"{name} must not contain | or line breaks" for name, value in variables.items() if _splits(value)]
+    problems += _not_configured(variables, secrets)
+    if problems:
+        raise SystemExit("\n".join([*problems, "See README.md, Deploy to Cloud Functions."]))
+    return _command(folder, given["PROJECT"], given["REGION"], variables, secrets)
+
+
+def _splits(value: str) -> bool:
+    return "|" in value or not value.isprintable()
+
+
+def _not_configured(variables: Mapping[str, str], secrets: Mapping[str, str]) -> list[str]:
+    """What the functions themselves would refuse. The values of secrets are not known here, so each stands for itself."""
+    try:
+        config_from({**variables, **{name: f"the value of the secret {place}" for name, place in secrets.items()}})
+    except NotConfigured as error:
+        return [str(error)]
+    return []
+
+
+def _command(
+    folder: Path, project: str, region: str, variables: Mapping[str, str], secrets: Mapping[str, str]
+) -> list[str]:
+    variables = {**variables, "THREADS": str(_CONCURRENCY)}
     return [
         *("gcloud", "functions", "deploy", folder.name.replace("_", "-"), "--gen2"),
-        *("--project", env["PROJECT"].strip(), "--region", env["REGION"].strip()),
+        *("--project", project, "--region", region),
         *("--runtime", _RUNTIME, "--source", str(folder), "--entry-point", folder.name),
         # Open to the internet: the function itself checks the caller's Supabase token.
         *("--trigger-http", "--allow-unauthenticated"),
         *("--memory", "512Mi", "--cpu", "1", "--concurrency", str(_CONCURRENCY), "--timeout", "60s"),
-        # `^|^` makes | the separator: an address may have a comma.
-        *("--set-env-vars", "^|^" + "|".join(f"{name}={value}" for name, value in settings.items())),
+        # `^|^` makes | the separator: an address may contain a comma.
+        *("--set-env-vars", "^|^" + "|".join(f"{name}={value}" for name, value in variables.items())),
         *("--set-secrets", ",".join(f"{name}={place}" for name, place in secrets.items())),
         "--quiet",
     ]
 
 
-def _deploy() -> None:
-    commands = [deploy_command(folder, os.environ) for folder in build()]
+def deploy(env: Mapping[str, str]) -> None:
+    """Builds and deploys every function, one after another. Raises SystemExit at the first one that fails."""
+    dry_run = bool(env.get("DRY_RUN", "").strip())
+    # First, so that nothing is built for a call that cannot be made.
+    commands = [deploy_command(FOLDER / name, env) for name in bundle.function_names()]
+    if not dry_run and shutil.which("gcloud") is None:
+        raise SystemExit("gcloud is not found: https://cloud.google.com/sdk/docs/install")
+    build()
     for command in commands:
         print(shlex.join(command), flush=True)
-        if not os.environ.get("DRY_RUN", "").strip():
-            status = subprocess.run(command, cwd=bundle.ROOT, check=False).returncode
-            if status:
-                raise SystemExit(f"{command[3]} is not deployed: gcloud ended with {status}")
+        status = 0 if dry_run else subprocess.run(command, cwd=bundle.ROOT, check=False).returncode
+        if status:
+            raise SystemExit(f"{command[3]} is not deployed: gcloud ended with {status}")
 
 
 def main() -> None:
@@ -90,7 +128,7 @@ def main() -> None:
         for folder in build():
             print(f"{folder.relative_to(bundle.ROOT)}  {bundle.version()}")
     elif sys.argv[1:] == ["deploy"]:
-        _deploy()
+        deploy(os.environ)
     else:
         raise SystemExit("usage: python -m deploy.gcf build|deploy")
 

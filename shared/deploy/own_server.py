@@ -1,4 +1,4 @@
-"""A server of one's own: what goes there, and how it is put there without losing a request.
+"""A server of one's own: what goes there, and how it gets there without a lost request.
 
     python -m deploy.own_server deploy      HOST=user@server DEST=/srv/wpp-functions; no HOST means this machine
 
@@ -6,11 +6,12 @@
     DEST/current → releases/…               what serves
     DEST/previous → releases/…              what served before
 
-The new release is tried out beside the old one first; then `current` is switched, the service reloaded, and the version that
-answers compared with the one sent. If anything of this fails, the old release is back and answers as before.
+The new release is first tried beside the old one. Then `current` is switched, the service reloaded, and the version that answers
+compared with the one sent. If any of this fails, the old release is put back and answers as before.
 
-SERVICE says what runs the functions there: `docker` (with SUPABASE_DIR, where Supabase's docker-compose.yml is), `systemd`
-or `process` (a plain gunicorn). RESTART, SERVER_PYTHON and HEALTH_URL replace what follows from it.
+SERVICE names what runs the functions there: `docker` (with SUPABASE_DIR, the folder of Supabase's docker-compose.yml),
+`systemd` or `process` (a plain gunicorn). RESTART, SERVER_PYTHON and HEALTH_URL replace the commands and address that follow
+from it.
 """
 
 from __future__ import annotations
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 _FOLDER = bundle.DIST / "selfhosted"
 _PARTS = Path(__file__).parent / "selfhosted"
 _SHIPPED = ["gunicorn.conf.py", "trial.py", "reload.sh"]
-# functions-framework is not among them: wpp.faas.server takes its place.
-_ROOTS = ["flask", "gunicorn", "requests", "python-jose"]
 _COMPOSE = "cd {supabase} && docker compose"
 
 
@@ -53,34 +52,34 @@ class Target:
     """Seconds for which the new version is waited for."""
 
     def server(self, *arguments: str, quiet: bool = False) -> str:
-        """Runs server.sh there; what it prints. Raises SystemExit where it fails, having said why."""
+        """Runs server.sh there; returns what it prints. Raises SystemExit if it fails; it has printed why."""
         script = ["env", f"PYTHON={self.python}", f"RESTART={self.restart}", "sh", "-s", "--", *arguments]
         command = ["ssh", self.host, shlex.join(script)] if self.host else script
         source = (_PARTS / "server.sh").read_text(encoding="utf-8")
-        # In a session of its own: Ctrl-C is for us to hand on, and what is begun there is brought to its end.
+        # In a session of its own: Ctrl-C comes to us alone, and the script finishes or undoes what it has begun.
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         ) as process:
             try:
-                said, _ = process.communicate(source)
+                printed, _ = process.communicate(source)
             except KeyboardInterrupt:
                 print("interrupted: waiting until the server is in order again", file=sys.stderr, flush=True)
                 process.terminate()
-                said, _ = process.communicate()
+                printed, _ = process.communicate()
         if not quiet:
-            print(said, end="", flush=True)
+            print(printed, end="", flush=True)
         if process.returncode:
             raise SystemExit(1)
-        return said.strip()
+        return printed.strip()
 
     def run(self, command: str) -> bool:
-        """A shell command there: whether it did what it should."""
+        """Runs a shell command there; returns whether it succeeded."""
         words = ["ssh", self.host, command] if self.host else ["sh", "-c", command]
         return subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def target_from(env: Mapping[str, str]) -> Target:
-    """Raises SystemExit that says what is missing or wrong."""
+    """Reads the variables above. Raises SystemExit with everything that is missing or wrong."""
     given = {name: value.strip() for name, value in env.items()}
     host, dest = given.get("HOST", ""), given.get("DEST", "").rstrip("/") or given.get("DEST", "")
     service, supabase = given.get("SERVICE", "") or "docker", given.get("SUPABASE_DIR", "")
@@ -125,7 +124,7 @@ def build(python_version: str, machine: str, folder: Path = _FOLDER) -> Path:
     for name in _SHIPPED:
         shutil.copy(_PARTS / name, folder)
     (folder / "VERSION").write_text(bundle.version() + "\n", encoding="utf-8")
-    (folder / "requirements.txt").write_text(bundle.requirements(_ROOTS), encoding="utf-8")
+    shutil.copy(bundle.lock("server"), folder / "requirements.txt")
     shutil.copytree(_packages(python_version, machine), folder / "packages", ignore=shutil.ignore_patterns("bin"))
     # The same file has the same time in every release, so rsync sends and stores again only what has changed.
     for path in folder.rglob("*"):
@@ -135,16 +134,15 @@ def build(python_version: str, machine: str, folder: Path = _FOLDER) -> Path:
 
 
 def _packages(python_version: str, machine: str) -> Path:
-    """What the server needs installed. Kept: a deployment mostly changes the functions alone."""
-    pinned = bundle.requirements(_ROOTS)
-    digest = hashlib.sha256(pinned.encode()).hexdigest()[:8]
+    """What the server needs installed. Kept between deployments, most of which change the functions alone."""
+    lock = bundle.lock("server")
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:8]
     folder = bundle.DIST / f"packages/{python_version}-{machine}-{digest}"
     if not folder.is_dir():
         unfinished = bundle.empty_folder(folder.with_name("unfinished"))
-        (unfinished.parent / "requirements.txt").write_text(pinned, encoding="utf-8")
         # Those of the oldest Linux still around: Debian 10 and RHEL 8 have this C library.
         platforms = [f"{name}_{machine}" for name in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
-        bundle.install(unfinished.parent / "requirements.txt", unfinished, python_version, platforms)
+        bundle.install(lock, unfinished, python_version, platforms)
         unfinished.rename(folder)
     return folder
 
@@ -165,7 +163,7 @@ def deploy(target: Target) -> None:
 
 
 def _send(folder: Path, target: Target, release: str) -> None:
-    """Into a folder of its own, so that --delete can reach nothing else. What is unchanged is linked to the release before."""
+    """Sends into a new folder, so that --delete reaches nothing else. Unchanged files are links to the release before."""
     serving = target.server("latest", target.dest, quiet=True)
     link = [f"--link-dest=../{serving}"] if serving else []
     there = f"{target.host}:{target.dest}" if target.host else target.dest

@@ -1,4 +1,4 @@
-"""The local stack with the functions behind one address, as the Supabase CLI has it."""
+"""The local stack with the functions behind one address, as the Supabase CLI serves them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import requests
 
@@ -21,16 +21,16 @@ from emulator.terminal import say, styled
 
 PORT = 54321
 _HIGHEST_PORT = 65535 - 9
-_NOT_EXECUTABLE, _NOT_FOUND, _INTERRUPTED = 126, 127, 130  # as a shell has them
+_NOT_EXECUTABLE, _NOT_FOUND, _INTERRUPTED = 126, 127, 130  # as in a shell
 
 
 def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs have it ignored
-    # Ctrl-C, a closed terminal, a plain kill: all of them end the block below, and so every process in it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a script ignore it otherwise
+    # A plain kill and a closed terminal end the block below like Ctrl-C, and so every process in it.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    for name in ("no_proxy", "NO_PROXY"):  # nothing stands between us and this machine
+    for name in ("no_proxy", "NO_PROXY"):  # no proxy for what runs on this machine
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1"]))
     try:
         return int(options.act(options))
@@ -42,20 +42,20 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    has_terminal = os.isatty(0)  # asked now: one that is closed during the start was still one
     if os.environ.get("SUPABASE_URL"):
         require_free(options.port)
-        _require_settings()
+        _require_config()
         with served(own_environment(), options.port, show=True) as server:
             say(f"The functions are at {server.url}/functions/v1/ and talk to {os.environ['SUPABASE_URL']}")
-            _wait_for_ctrl_c()
-    with local_stack(options.port, show=True, own=own_environment()) as local:
+            _wait_for_ctrl_c(has_terminal=has_terminal)
+    with local_stack(options.port, show=True, own=own_environment(), schema_file=options.schema) as local:
         say(_described(local))
-        _wait_for_ctrl_c()
-    return 0
+        _wait_for_ctrl_c(has_terminal=has_terminal)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from wpp.cli import draw  # not above: `run` says in one line what is wrong with code that cannot be loaded
+    from wpp.cli import draw  # here, so that `run` reports code that cannot be loaded in one line
 
     with local_stack(options.port, show=False, own=own_environment()) as local:
         done = styled("✓", "green")
@@ -78,7 +78,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _exec(options: argparse.Namespace) -> int:
-    """The command's exit status; 126 and 127 where it cannot be run, 128 and its number where a signal ended it."""
+    """The command's exit status; 126 or 127 if it cannot be run, 128 + n if signal n ended it."""
     program = shutil.which(options.command[0])
     if program is None:
         found = Path(options.command[0]).exists()
@@ -87,11 +87,11 @@ def _exec(options: argparse.Namespace) -> int:
     with local_stack(options.port, show=False, own={}) as local:
         try:
             command = subprocess.Popen([program, *options.command[1:]], env=os.environ | local.environment())
-        except OSError as error:  # a script without a first line that names its interpreter, or with a wrong one
+        except OSError as error:  # a script whose first line names no interpreter, or a wrong one
             terminal.complain(f"{options.command[0]} cannot be executed: {error.strerror}")
             return _NOT_EXECUTABLE
-        # It gets the same Ctrl-C, and decides itself when it is done. Not ignored, which it would have inherited; not caught,
-        # as an exception in the middle of wait() can lose the status.
+        # The command gets the same Ctrl-C, and ends when it wants to. Ignored, it would be for the command too; as an exception
+        # in the middle of wait(), it can lose the status.
         signal.signal(signal.SIGINT, lambda *_: None)
         try:
             status = command.wait()
@@ -141,20 +141,19 @@ def _call(local: Local, function: str) -> dict[str, Any]:
     return body
 
 
-def _require_settings() -> None:
-    from wpp.config import settings_from  # as in _demo
+def _require_config() -> None:
+    from wpp.config import config_from  # here, as in _demo
     from wpp.errors import NotConfigured
 
     try:
-        settings_from()
+        config_from()
     except NotConfigured as error:
         raise CannotStartError(str(error)) from error
 
 
-def _wait_for_ctrl_c() -> None:
-    """Or for the end of the terminal, of which `make` alone is told where it leads the session."""
-    had_terminal = os.isatty(0)
-    while os.isatty(0) or not had_terminal:
+def _wait_for_ctrl_c(*, has_terminal: bool) -> NoReturn:
+    """Or for the terminal to close: behind `make`, only `make` gets that signal."""
+    while os.isatty(0) or not has_terminal:
         time.sleep(1)
     sys.exit(128 + signal.SIGHUP)
 
@@ -166,7 +165,7 @@ def _port(text: str) -> int:
     return port
 
 
-_port.__name__ = "port"  # what argparse calls it in its messages
+_port.__name__ = "port"  # its name in argparse's messages
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -182,7 +181,8 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     real = "; with SUPABASE_URL set, the functions alone, talking to the systems that the environment names"
-    command("run", _run, PORT, f"serve until Ctrl-C{real}")
+    run = command("run", _run, PORT, f"serve until Ctrl-C{real}")
+    run.add_argument("--schema", type=Path, metavar="FILE", help="SQL with the product's own tables, in place of ours")
     command("demo", _demo, PORT, 'sign in, connect, draw the QR, play the scan, end with "connected"')
     execute = command("exec", _exec, 0, "run a command with the stack's addresses and keys in its environment")
     execute.add_argument("command", nargs="+", metavar="COMMAND", help="after `--`; its exit status is the result")

@@ -1,4 +1,4 @@
-"""The time of the emulated systems: the real one, which can be put forward."""
+"""The time of the emulated systems: the machine's, plus what it was advanced."""
 
 from __future__ import annotations
 

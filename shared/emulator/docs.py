@@ -1,4 +1,4 @@
-"""`/docs`: the functions' OpenAPI description as a page where one can try calls, signed in as the demo user."""
+"""`/docs`: the functions' OpenAPI description as a page to try calls on, signed in as the demo user."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def documentation(path: str) -> Response:
         file = _DESCRIPTION if path else _PAGE
         kind = "application/yaml" if path else "text/html; charset=utf-8"
         return Response(200, file.read_bytes(), {"Content-Type": kind, "Cache-Control": "no-cache"})
-    # Looked up and not imported: the package brings a Flask blueprint along that nobody needs here.
+    # Found without an import: the package would load a Flask blueprint that is not needed here.
     package = find_spec("flask_swagger_ui")
     folder = Path(package.origin).with_name("dist") if package and package.origin else None
     if folder is None or path not in {file.name for file in folder.iterdir()}:
-        return json_response(404, {"message": "no such file"})
+        return json_response(404, {"message": "file not found"})
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
     return Response(200, (folder / path).read_bytes(), {"Content-Type": kind, "Cache-Control": "max-age=3600"})

@@ -1,4 +1,4 @@
-"""How an emulated server misbehaves on demand."""
+"""How an emulated system misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Action = Literal["respond", "reset", "hang", "truncate", "drip", "refuse"]
 class Fault:
     """What happens to the next calls of one name instead of their ordinary answer.
 
-    respond   answers `status`, `body`, `headers`; with status 0 only waits `delay`, then answers as ever
+    respond   answers `status`, `body`, `headers`; with status 0 waits `delay`, then answers as usual
     reset     closes the connection with RST
-    hang      keeps the connection open and says nothing
+    hang      keeps the connection open and sends nothing
     truncate  announces the whole answer, sends half of it, closes
     drip      sends the answer a byte at a time
-    refuse    RST, and nobody listens on the port until the faults are cleared
+    refuse    RST, and no new connections until the faults are cleared
     """
 
     call: str
@@ -31,12 +31,12 @@ class Fault:
     delay: float = 0.0
     """Seconds before anything happens."""
     after_effect: bool = False
-    """Whether the call is carried out first: its effect is there, and only the answer is lost."""
+    """Whether the call is carried out first, so that only its answer is lost."""
     times: int | None = 1
     """How often, None for ever."""
     probability: float = 1.0
     skip: int = 0
-    """How many matching calls go through before."""
+    """How many matching calls are answered as usual before."""
 
 
 class Faults:

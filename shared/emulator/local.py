@@ -1,4 +1,4 @@
-"""The local stack with the functions behind it, as `run`, `demo` and `exec` start it: one address for all, a user to sign in."""
+"""The local stack with the functions behind one address, and a user who is signed in: what `run`, `demo` and `exec` start."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from emulator.page import Page
+from emulator.code import Code, reason
+from emulator.page.app import Page
 from emulator.processes import ROOT, FunctionProcess, free_port, server_process
-from emulator.reload import Code, Watcher, reason
+from emulator.reloader import Reloader
 from emulator.stack import Stack
 from emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION, DEMO_PASSWORD
-from emulator.terminal import complain, is_terminal, log_line, say, styled
+from emulator.supabase.postgres.cluster import CannotStartServerError
+from emulator.supabase.postgres.databases import SchemaError
+from emulator.terminal import complain, is_terminal, log_line, say
+from emulator.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,7 +53,7 @@ class Local:
         return f"{self.url}/functions/v1"
 
     def environment(self) -> dict[str, str]:
-        """What a program needs to use all of it."""
+        """For a program that uses the stack."""
         return self.stack.environment() | {
             "FUNCTIONS_URL": self.functions_url,
             "USER_EMAIL": DEMO_EMAIL,
@@ -60,22 +64,43 @@ class Local:
 
 
 @contextmanager
-def local_stack(port: int, *, show: bool, own: Mapping[str, str]) -> Iterator[Local]:
+def local_stack(port: int, *, show: bool, own: Mapping[str, str], schema_file: Path | None = None) -> Iterator[Local]:
     """Supabase with the functions on `port` and the platform on the one 9 above it, or both on free ones for 0.
 
-    `own` goes before the stack's own values. With `show` the functions' log is printed, and changed code is picked up.
+    The functions get `own` rather than the stack's values. With `show` their log is printed, and changed code is picked up.
+    `schema_file` holds a product's tables in place of ours. Raises CannotStartError.
     """
     ports = (port, port + 9) if port else (0, 0)
     for wanted in ports:
         require_free(wanted)
     functions_port = free_port()
     functions_url = f"http://127.0.0.1:{functions_port}"
-    with Stack(supabase_port=ports[0], platform_port=ports[1], functions_url=functions_url) as stack:
+    with _seeded(ports, functions_url, schema_file) as stack:
         stack.supabase.auth.token_lifetime = _TOKEN_LIFETIME
-        stack.supabase.seed()
         stack.supabase.page = Page(stack).answer
         with served({**stack.environment(), **own}, functions_port, show=show) as server:
             yield Local(stack, server, _sign_in(stack))
+
+
+def _seeded(ports: tuple[int, int], functions_url: str, schema_file: Path | None) -> Stack:
+    try:
+        stack = Stack(
+            supabase_port=ports[0],
+            platform_port=ports[1],
+            functions_url=functions_url,
+            schema=None if schema_file is None else schema_file.read_text("utf-8"),
+            folder=ROOT / ".local" / "postgres",
+        )
+        stack.supabase.seed()
+    except OSError as error:
+        raise CannotStartError(f"the schema cannot be read: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise CannotStartError(f"{schema_file} is not UTF-8") from error
+    except SchemaError as error:
+        raise CannotStartError(f"{schema_file or 'schema.sql'}: {error}") from error
+    except CannotStartServerError as error:
+        raise CannotStartError(str(error)) from error
+    return stack
 
 
 @contextmanager
@@ -83,7 +108,7 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
     """The functions under the product's server, ready. Raises CannotStartError."""
     folder = functions_folder(env)
     if not folder.is_dir():
-        raise CannotStartError(f"FUNCTIONS_DIR must be the folder with the functions; {folder} is none")
+        raise CannotStartError(f"FUNCTIONS_DIR must be the folder with the functions; {folder} is not a folder")
     with ExitStack() as stack:
         code = stack.enter_context(Code(folder))
         watcher = Watcher(code.sources.values())
@@ -93,7 +118,7 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
             raise CannotStartError(f"the code cannot be read: {reason(error)}") from error
         code.serve(first)
         output = stack.enter_context(_printed(code)) if show else None
-        # Compiled code is taken for the source's as long as size and whole second are the same: two quick saves can be that.
+        # Python takes compiled code for the source's if size and whole second are the same, as after two quick saves.
         env = {**env, **code.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
         started = server_process(env, port, show=output or show, configuration=code.server_configuration)
         server = stack.enter_context(started)
@@ -105,15 +130,15 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
             stack.callback(watcher.wait)
             stack.callback(code.end)
             stack.callback(watcher.stop)
-            wrong = code.problem(first)
-            if wrong:
-                complain(f"{wrong} (it is not served until it is mended)")
-            watch(watcher, code, server)
+            problem = code.problem(first)
+            if problem:
+                complain(f"{problem} (it is not served until it is mended)")
+            Reloader(watcher, code, server).start()
         yield server
 
 
 def _wait_until_it_serves(server: FunctionProcess) -> None:
-    """Not only listens: gunicorn does that before it has loaded anything. Raises RuntimeError."""
+    """Listening is not enough: gunicorn does that before it has loaded anything. Raises RuntimeError."""
     server.wait_until_ready()
     give_up = time.monotonic() + _START_SECONDS
     while not server.ended and time.monotonic() < give_up:
@@ -127,7 +152,7 @@ def _wait_until_it_serves(server: FunctionProcess) -> None:
 
 
 def own_environment() -> dict[str, str]:
-    """What the developer set for the functions."""
+    """What the developer has set for the functions."""
     return {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
 
 
@@ -146,50 +171,9 @@ def require_free(port: int) -> None:
             ) from None
 
 
-def watch(watcher: Watcher, code: Code, server: FunctionProcess) -> None:
-    """Has the server take up code that changed and can be loaded, and starts it again where it ended. Says what it does."""
-    told: list[str] = []
-    patience: list[float] = []  # until when a server that ended is left alone, one for each time since the last reload
-
-    def tell(wrong: str) -> None:
-        if not watcher.stopped and told != [wrong]:  # once, however often it is tried
-            complain(f"{wrong} (the code before it goes on serving)")
-        told[:] = [wrong]
-
-    def changed(paths: list[Path]) -> bool:
-        try:
-            copy = code.copied()
-        except OSError as error:
-            tell(f"the code cannot be read: {reason(error)}")
-            return False
-        told.clear()
-        wrong = code.problem(copy)
-        if wrong:
-            code.discard(copy)
-            tell(wrong)
-        else:
-            code.serve(copy)
-            patience.clear()
-            if not server.ended:  # else it is started again, on this copy
-                server.reload()
-            shown = ", ".join(str(path).replace(f"{ROOT}/", "") for path in paths[:3])
-            say(styled(f"reloaded: {shown}", "cyan"))
-        return True
-
-    def look_after() -> None:
-        # A server that ends again and again is started less and less often.
-        left_alone = bool(patience) and time.monotonic() < patience[-1]
-        if server.ended and not watcher.stopped and not left_alone:
-            patience.append(time.monotonic() + min(2.0 ** len(patience), 60))
-            server.start_again()
-            say(styled("the functions' server had ended; started again", "cyan"))
-
-    watcher.start(changed, look_after)
-
-
 @contextmanager
 def _printed(code: Code) -> Iterator[IO[bytes] | None]:
-    """A file whose lines are printed as a person likes to read them; None where nobody reads along: a log stays JSON."""
+    """A file whose lines are printed for a person to read; None outside a terminal, where a log stays JSON."""
     if not is_terminal():
         yield None
         return
@@ -200,7 +184,7 @@ def _printed(code: Code) -> Iterator[IO[bytes] | None]:
             for line in lines:
                 shown = log_line(line)
                 if shown is not None:
-                    say(code.by_source(shown))
+                    say(code.with_source_paths(shown))
 
     printing = threading.Thread(target=show, daemon=True)
     printing.start()
@@ -210,7 +194,7 @@ def _printed(code: Code) -> Iterator[IO[bytes] | None]:
 
 
 def _sign_in(stack: Stack) -> str:
-    """As a web client does it."""
+    """An access token, as a web client gets it."""
     answer = requests.post(
         f"{stack.supabase_server.url}/auth/v1/token?grant_type=password",
         json={"email": DEMO_EMAIL, "password": DEMO_PASSWORD},

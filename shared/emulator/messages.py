@@ -1,4 +1,4 @@
-"""A request and a response of the emulated systems, and how they go over the wire."""
+"""A request and a response of the emulated systems, and their form on the wire."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Request:
     body: bytes
 
     def json(self) -> Any:
-        """The decoded body, None where it is no JSON."""
+        """The decoded body, None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -32,7 +32,7 @@ class Request:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether a page of another site sent it: with some browser open, those could use what is meant for its owner."""
+        """Whether a page of another site sent it: in the browser of somebody who runs the stack, any page could."""
         host, origin = self.headers.get("host", ""), self.headers.get("origin")
         name = host.rsplit(":", 1)[0]
         return origin is not None and (origin != f"http://{host}" or name not in ("127.0.0.1", "localhost"))
@@ -76,7 +76,7 @@ def _read_chunks(stream: BinaryIO) -> bytes:
 
 
 def encoded(response: Response, request: Request) -> bytes:
-    # One piece, as headers and body sent apart would wait for each other's acknowledgement.
+    # In one piece: a body sent after its headers would wait for their acknowledgement.
     reason = HTTPStatus(response.status).phrase if response.status in HTTPStatus._value2member_map_ else ""
     lines = [f"HTTP/1.1 {response.status} {reason}"]
     lines += [f"{name}: {value}" for name, value in response.headers.items() if name.lower() != "content-length"]

@@ -1,9 +1,8 @@
-"""The functions as processes of their own: under functions-framework, or all of them under the product's server."""
+"""The functions as processes of their own: one under functions-framework, or all under the product's server."""
 
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -23,21 +22,28 @@ GUNICORN = ROOT / "shared/deploy/selfhosted/gunicorn.conf.py"
 _START_TIMEOUT = 30.0  # seconds
 
 
-# Below the ports that the kernel hands out by itself: none of those is given to somebody else before its server listens.
-_ports = iter(random.SystemRandom().sample(range(20_000, 32_000), 12_000))
+_reserved: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port on which nobody listens, never the same one twice."""
-    for port in _ports:
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no port is free")
+    """A port on which nobody listens; on Linux, no other process and no later call gets it either.
+
+    There it stays bound without listening, so the kernel hands it to nobody else, while a server that sets SO_REUSEADDR, as all
+    of ours do, may still listen on it.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port = int(probe.getsockname()[1])
+    if sys.platform == "linux":
+        _reserved.append(probe)
+    else:
+        probe.close()
+    return port
 
 
 class FunctionProcess:
-    """A server process on a port of its own; its output is kept for tests that look into the log."""
+    """A server process on a port of its own. Its output is kept, for tests that read the log."""
 
     def __init__(
         self,
@@ -49,14 +55,14 @@ class FunctionProcess:
         python: Path | str = sys.executable,
         cwd: Path = ROOT,
     ) -> None:
-        """With `show` the output goes to the terminal, or to the file that it is, instead."""
+        """With `show` the output goes to the terminal instead, or to the file that `show` is."""
         self._show = show
         self._arguments = [str(python), *arguments]
         self._cwd = cwd
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
-        # Nothing of the developer's own environment reaches the functions: the tests say all of it.
+        # The developer's own environment does not reach the functions: `env` is all they get.
         clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._env = {**clean, **env, "PYTHONUNBUFFERED": "1"}
         self._process = self._started()
@@ -93,27 +99,27 @@ class FunctionProcess:
         raise RuntimeError(f"the server on port {self.port} did not start:\n{self.output()[-3000:]}")
 
     def output(self) -> str:
-        """All that was written to standard output and standard error so far."""
+        """What was written to standard output and standard error so far."""
         size = os.fstat(self._output.fileno()).st_size
         return os.pread(self._output.fileno(), size, 0).decode(errors="replace")
 
     def reload(self) -> None:
-        """Has gunicorn start workers on the code as it is now, and end the ones before; no call is lost."""
+        """Has gunicorn replace its workers by ones with the code as it is now; no call is lost."""
         os.kill(self.pid, signal.SIGHUP)
 
     def start_again(self) -> None:
-        """A new one in the place of one that has ended."""
+        """A new process in the place of one that has ended."""
         self.kill()
         self._process = self._started()
 
     def kill(self) -> None:
-        """SIGKILL to the process and its workers: no handler runs, nothing is tidied up."""
+        """SIGKILL to the process and its workers: no handler runs, nothing is cleaned up."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(10)
 
     def stop(self) -> None:
-        # Killed: asked to end, gunicorn gives each client that keeps its connection open two seconds to come back.
+        # Killed: on SIGTERM, gunicorn gives each client that keeps its connection open two seconds to come back.
         self.kill()
         self._output.close()
 
@@ -127,7 +133,7 @@ class FunctionProcess:
 
 
 def function_process(name: str, env: Mapping[str, str]) -> FunctionProcess:
-    """One function alone, as the README starts it. Not ready yet: several can start at the same time."""
+    """One function alone, as the README starts it. Not ready yet, so that several can start at the same time."""
     port = free_port()
     source = f"functions/{name}/main.py"
     arguments = ["-m", "functions_framework", "--source", source, "--target", name, "--port", str(port)]
@@ -142,6 +148,6 @@ def server_process(
     workers: int = 1,
     configuration: Path = GUNICORN,
 ) -> FunctionProcess:
-    """All functions under the product's own server, as its configuration for a server of one's own says."""
+    """All functions under the product's server, with the configuration that is deployed. Not ready yet."""
     arguments = ["-m", "gunicorn", "--config", str(configuration), "--bind", f"127.0.0.1:{port}"]
     return FunctionProcess([*arguments, "--workers", str(workers), "--log-level", "warning"], env, port, show=show)

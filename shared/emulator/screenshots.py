@@ -50,7 +50,7 @@ def _page(browser: Browser, local: Local, size: str, colours: Literal["light", "
 
 
 def _terminal(browser: Browser) -> None:
-    """`make demo` on a terminal, as its escape sequences say."""
+    """What `make demo` shows on a terminal, colours included."""
     shown = bytearray()
 
     def keep(descriptor: int) -> bytes:
@@ -64,7 +64,7 @@ def _terminal(browser: Browser) -> None:
         pty.spawn([sys.executable, "-m", "emulator", "demo", "--port", "0"], keep)
     os.dup2(stdout, 1)
     lines = shown.decode(errors="replace").replace("\r\n", "\n").split("\n")
-    # Of a line that was written over, what stood there last.
+    # Of a line that was overwritten, the last text.
     text = "$ make demo\n" + "\n".join(line.rsplit("\r", 1)[-1] for line in lines)
     console = Console(record=True, width=100, file=Path(os.devnull).open("w"))  # noqa: SIM115
     console.print(Text.from_ansi(text))

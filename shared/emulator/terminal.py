@@ -1,7 +1,8 @@
-"""What a person sees in the terminal: colours where it is one, the functions' log as short lines, progress, the QR."""
+"""What a person sees in the terminal: colours, the functions' log as short lines, progress, problems."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -24,25 +25,45 @@ def is_terminal(stream: TextIO | None = None) -> bool:
 
 
 def styled(text: str, style: str) -> str:
-    """`text` in one of the styles above; as it is where nobody would see it, or NO_COLOR asks for none."""
+    """`text` in one of the styles above; unchanged outside a terminal and with NO_COLOR."""
     plain = not is_terminal() or os.environ.get("NO_COLOR")
     return text if plain else f"\x1b[{_CODES[style]}m{text}\x1b[0m"
 
 
 def say(text: str) -> None:
-    """One piece, also where several threads have something to say."""
-    with _LOCK:
-        print(text, flush=True)
+    """In one piece, even if several threads print."""
+    _write(f"{text}\n", sys.stdout)
 
 
 def complain(text: str) -> None:
+    _write(f"{styled('error:', 'red')} {text}\n", sys.stderr)
+
+
+def _write(text: str, stream: TextIO) -> None:
     with _LOCK:
-        print(f"{styled('error:', 'red')} {text}", file=sys.stderr, flush=True)
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            _discard(stream)
+
+
+def _discard(stream: TextIO) -> None:
+    """Sends the stream nowhere, with what its buffer still holds.
+
+    A terminal that was closed refuses every write with EIO. That must not end the process halfway, nor change its exit status
+    when Python flushes its streams at the end: the process ends itself when it notices (`_wait_for_ctrl_c`).
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 @contextmanager
 def progress(doing: str) -> Iterator[None]:
-    """Says what is waited for, on a terminal with the seconds so far, and takes that line away in the end."""
+    """Shows what is waited for, on a terminal with the seconds so far; the line is gone at the end."""
     if not is_terminal():
         say(doing)
         yield
@@ -52,8 +73,7 @@ def progress(doing: str) -> Iterator[None]:
     def count() -> None:
         began = time.monotonic()
         while True:
-            with _LOCK:
-                print(f"{_CLEAR_LINE}{doing} {time.monotonic() - began:.1f} s", end="", flush=True)
+            _write(f"{_CLEAR_LINE}{doing} {time.monotonic() - began:.1f} s", sys.stdout)
             if done.wait(0.1):
                 return
 
@@ -64,11 +84,11 @@ def progress(doing: str) -> Iterator[None]:
     finally:
         done.set()
         counting.join()
-        print(_CLEAR_LINE, end="", flush=True)
+        _write(_CLEAR_LINE, sys.stdout)
 
 
 def log_line(line: str) -> str | None:
-    """A line of the server's output as a person likes to read it; None for what says nothing new."""
+    """A line of the server's output for a person to read; None for a line that tells nothing new."""
     try:
         record = json.loads(line)
         clock = datetime.fromisoformat(record["time"]).astimezone().strftime("%H:%M:%S")
@@ -77,13 +97,15 @@ def log_line(line: str) -> str | None:
         return styled(line.rstrip("\n"), "dim") if line.strip() else None
     if message == "serving functions":
         return None
-    who = f"{record.get('function') or '':<14}"
-    said = _answered(record) if message == "answered" else _said(level, record.get("reason") or _place(record, message))
-    return f"{styled(clock, 'dim')}  {who}{said}"
+    function = f"{record.get('function') or '':<14}"
+    if message == "answered":
+        return f"{styled(clock, 'dim')}  {function}{_answered(record)}"
+    text = record.get("reason") or _with_place(record, message)
+    return f"{styled(clock, 'dim')}  {function}{_coloured(level, text)}"
 
 
-def _place(record: dict[str, Any], message: str) -> str:
-    """With the kind of an exception and where it was raised, where the record has one."""
+def _with_place(record: dict[str, Any], message: str) -> str:
+    """The message, with the exception's type and the place that raised it if the record has them."""
     error = record.get("error")
     return f"{message}: {error['type']} at {error['frames'][-1]}" if error and error["frames"] else message
 
@@ -96,7 +118,7 @@ def _answered(record: dict[str, Any]) -> str:
     return f"{styled(str(status), colour)} {timing}  {record.get('code') or ''}".rstrip()
 
 
-def _said(level: str, message: str) -> str:
+def _coloured(level: str, message: str) -> str:
     colour = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}.get(level, "dim")
     return styled(message, colour)
 

@@ -1,9 +1,9 @@
-"""Whether the code can be loaded: prints as its last line file, line number and reason where it cannot, and fails.
+"""Tries whether the code can be loaded; if not, fails with file, line number and reason as its last line of output.
 
     python -m emulator.trial FUNCTIONS_DIR
 
-In a process of its own, as code that was loaded once is not loaded anew. The server itself would serve a broken function as one
-that answers 500; whoever is writing it would rather keep the one before.
+A process of its own, because code that was loaded once is not loaded again. The server would serve a broken function as one that
+answers 500; whoever writes it would rather keep the version before.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import traceback
 from pathlib import Path
 
 LOADED = "loaded"
-"""The last line where all is well: code that ends the process says less."""
+"""The last line of a successful trial: code that ends the process with status 0 does not print it."""
 
 
 def main(folder: Path) -> int:
     try:
-        from wpp.faas.server import is_function  # it brings all of `wpp` along that functions use
+        from wpp.faas.server import is_function  # loads all of `wpp` that functions use
 
         for path in filter(is_function, sorted(folder.glob("*/main.py"))):
             name = path.parent.name
@@ -30,12 +30,12 @@ def main(folder: Path) -> int:
         print(_described(error))
         return 1
     print(LOADED, flush=True)
-    os._exit(0)  # what the code does at its end, or goes on doing beside, is no part of loading it
+    os._exit(0)  # exit handlers and threads of the code are not part of loading it
 
 
 def _described(error: BaseException) -> str:
-    said = str(getattr(error, "msg", None) or error).strip()
-    reason = f"{type(error).__name__}: {said}".splitlines()[0] if said else type(error).__name__
+    message = str(getattr(error, "msg", None) or error).strip()
+    reason = f"{type(error).__name__}: {message}".splitlines()[0] if message else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno} {reason}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]

@@ -1,4 +1,4 @@
-"""The server of both emulated systems: ordinary HTTP on a real port, and misbehaviour on demand."""
+"""The HTTP server of both emulated systems: a real port, everything recorded, and misbehaviour on demand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from emulator.clock import Clock
+from emulator.controls import control
 from emulator.faults import Fault, Faults
 from emulator.messages import Request, Response, encoded, json_response, read_request
 
@@ -21,20 +22,20 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _RECORDED = 200_000
-_UNRECORDED = ("page", "docs")  # an open page asks every second, and its own log is what it gets
+_UNRECORDED = ("page", "docs")  # an open page polls every second, for these very recordings
 _DRIP_SECONDS = 0.2
-_RST = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that close() resets
+_RST = struct.pack("ii", 1, 0)  # SO_LINGER on with a time of 0: close() resets the connection
 
 
 class Application(Protocol):
     """State plus routes of one emulated system."""
 
     def route(self, request: Request) -> tuple[str, Callable[[], Response]]:
-        """The name of the call (faults and recordings go by it) and what carries it out, not yet run."""
+        """The call's name, which faults and recordings go by, and the function that carries it out."""
         ...
 
     def control(self, name: str, body: dict[str, Any]) -> Any:
-        """What `POST /_emulator/<name>` does; None where there is no such control."""
+        """What `POST /_emulator/<name>` does, and its answer; None for an unknown name."""
         ...
 
 
@@ -43,14 +44,14 @@ class Received:
     call: str
     request: Request
     at: float
-    """When it came, seconds since 1970."""
+    """When it arrived, in seconds since 1970."""
     status: int
-    """Of the answer that was sent, 0 where none was."""
+    """Of the answer, 0 if none was sent."""
     answer: bytes
     headers: Mapping[str, str]
     """Of the answer."""
     took: float
-    """Seconds until the answer was ready, or the call was broken off."""
+    """Seconds until the answer was ready or the connection was broken."""
 
 
 class Server:
@@ -128,7 +129,7 @@ class Server:
         threading.Thread(target=self._accept, args=[listener], daemon=True).start()
 
     def _refuse(self) -> None:
-        """Nobody listens any more, and those who are connected are cut off."""
+        """Stops listening, and resets the connections that are open."""
         with self._lock:
             listener, self._listener = self._listener, None
             connections = list(self._connections)
@@ -160,19 +161,19 @@ class Server:
                     if request is None or not self._handle(connection, request):
                         break
         except (OSError, ValueError):
-            pass  # the client went away, or the server is stopping
+            pass  # the client hung up, or the server stops
         finally:
             with self._lock:
                 self._connections.discard(connection)
 
     def _handle(self, connection: socket.socket, request: Request) -> bool:
-        """Whether the connection goes on."""
+        """Whether the connection stays open."""
         if request.is_foreign and request.path.startswith(("/_emulator/", "/_page/")):
-            refused = json_response(403, {"error": "a page of another site has no business here"})
+            refused = json_response(403, {"error": "not for pages of other sites"})
             connection.sendall(encoded(refused, request))
             return True
         if request.path.startswith("/_emulator/"):
-            connection.sendall(encoded(self._control(request), request))
+            connection.sendall(encoded(control(self, request), request))
             return True
         arrived = time.time()
         if self.latency:
@@ -182,7 +183,7 @@ class Server:
         if fault is not None:
             return self._misbehave(connection, request, fault, call, thunk, arrived)
         response = _carried_out(thunk)
-        # Recorded before it is sent: a test that has its answer finds it here.
+        # Recorded before it is sent, so that whoever has the answer finds it here.
         took = time.time() - arrived
         if call not in _UNRECORDED:
             self.received.append(
@@ -206,9 +207,9 @@ class Server:
         carries_out = fault.after_effect or waits_only or fault.action in ("truncate", "drip")
         real = _carried_out(thunk) if carries_out else Response(0)
         answer = real if waits_only else Response(fault.status, fault.body, fault.headers)
-        shown = answer if fault.action == "respond" else Response(0)
+        sent = answer if fault.action == "respond" else Response(0)
         took = time.time() - arrived + (0 if waits_only else fault.delay)
-        self.received.append(Received(call, request, arrived, shown.status, shown.body, shown.headers, took))
+        self.received.append(Received(call, request, arrived, sent.status, sent.body, sent.headers, took))
         if fault.action == "respond":
             if not waits_only:
                 self._stopping.wait(fault.delay)
@@ -233,35 +234,11 @@ class Server:
             self._refuse()
         _reset(connection)
 
-    def _control(self, request: Request) -> Response:
-        name = request.path.removeprefix("/_emulator/")
-        body = request.json() if request.body else {}
-        if name == "received" and request.method == "GET":
-            return json_response(200, [_shown(received) for received in list(self.received)])
-        if name == "faults" and request.method == "DELETE":
-            self.clear_faults()
-        elif name == "faults":
-            self.inject(Fault(**{**body, "body": body.get("body", "").encode()}))
-        elif name == "latency":
-            self.latency = float(body["seconds"])
-        elif name == "clock":
-            self.clock.advance(float(body["advance"]))
-        elif name == "clear":
-            self.clear()
-        else:
-            try:
-                answer = self.application.control(name, body)
-            except KeyError as missing:  # of the body, or what it names
-                return json_response(404, {"error": f"there is no {missing.args[0]}"})
-            unknown = {"error": f"there is no control {name!r}"}
-            return json_response(404, unknown) if answer is None else json_response(200, answer)
-        return json_response(200, {})
-
 
 def _carried_out(thunk: Callable[[], Response]) -> Response:
     try:
         return thunk()
-    except Exception:  # noqa: BLE001 - shown, and answered as a server would
+    except Exception:  # noqa: BLE001 - printed, and answered as a server would
         traceback.print_exc(file=sys.stderr)
         return json_response(500, {"message": "the emulator itself failed"})
 
@@ -278,18 +255,3 @@ def _reset(connection: socket.socket) -> None:
         connection.close()
     except OSError:
         pass
-
-
-def _shown(received: Received) -> dict[str, Any]:
-    request = received.request
-    return {
-        "call": received.call,
-        "method": request.method,
-        "path": request.path,
-        "query": request.query,
-        "headers": dict(request.headers),
-        "body": request.body.decode(errors="replace"),
-        "at": received.at,
-        "status": received.status,
-        "answer": received.answer.decode(errors="replace"),
-    }

@@ -1,4 +1,4 @@
-"""Secrets that live in AWS: a setting that is an ARN is fetched with boto3, kept for five minutes, fetched anew when refused.
+"""Secrets that live in AWS: one that is given as an ARN is fetched with boto3, kept for five minutes, fetched anew when refused.
 
 arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>        the whole secret
 arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>#key    one field of a JSON secret
@@ -11,18 +11,21 @@ import json
 import logging
 import re
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from wpp.clock import Clock
 from wpp.errors import NotConfigured, UpstreamBroken, UpstreamError, UpstreamTimeout, WppError
-from wpp.redaction import REDACTION
 
 LIFETIME = 300.0
 """Seconds for which a fetched value is used without asking again."""
 RENEWAL_PAUSE = 5.0
 """Seconds between two looks before that, so that a secret that is simply wrong does not have AWS asked with every call."""
-# A fetch ends in 7 seconds at the latest, whatever the network does.
-_CONNECT_TIMEOUT, _READ_TIMEOUT, _ATTEMPTS = 1, 2, 2
+_CONNECT_TIMEOUT, _READ_TIMEOUT, _ATTEMPTS = (
+    1,
+    2,
+    2,
+)  # seconds, seconds: with the pause between them, a fetch takes about 7 at most
 
 _LOG = logging.getLogger("wpp")
 _ARN = re.compile(
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class AwsSecrets:
-    """The secrets of one settings object. Safe to use from several threads; settings that share an ARN share one fetch."""
+    """The secrets of one configuration. Safe to use from several threads; variables that share an ARN share one fetch."""
 
     def __init__(self, clock: Clock | None = None, fetch: Fetch | None = None) -> None:
         self._clock = clock or Clock()
@@ -52,7 +55,7 @@ class AwsSecrets:
         self._documents: dict[str, _Document] = {}
 
     def secret(self, variable: str, arn: str, *, least: int = 1) -> AwsSecret | None:
-        """The secret that the setting `variable` names, None where `arn` is no ARN of a secret. Nothing is fetched yet."""
+        """The secret that `variable` names; None if `arn` is not the ARN of a secret. Nothing is fetched yet."""
         match = _ARN.fullmatch(arn)
         if match is None or (match["key"] and not match["sm"]):
             return None
@@ -62,58 +65,92 @@ class AwsSecrets:
 
 
 class _Document:
-    """What stands at one ARN, and when it was asked for."""
+    """What stands at one ARN, and when it was asked for. Fetched by one thread at a time, and never under the lock."""
 
     def __init__(self, clock: Clock, fetch: Fetch, place: tuple[str, str, str], disconnect: Callable[[], None]) -> None:
         self._clock = clock
         self._disconnect = disconnect
         self._fetch = fetch
         self._place = place
-        self._lock = threading.Lock()  # held while fetching: whoever comes meanwhile gets what is fetched
-        self._text: str | None = None
+        self._lock = threading.Lock()
+        self._under_way: Future[str] | None = None
         self._good_until = self._next_look = 0.0
+        self.known_text: str | None = None
+        """What was fetched last, however old. Read without the lock, so that a log line never waits."""
 
     def forget(self) -> None:
         """The text, and the connections over which it came."""
         with self._lock:
-            self._text = None
+            self.known_text = None
             self._good_until = self._next_look = 0.0
         self._disconnect()
 
     def text(self, variable: str) -> str:
-        """Raises WppError that names `variable`."""
+        """Waits only if there is nothing to go on with, or if it is this call that fetches.
+
+        Raises WppError that names `variable`.
+        """
         with self._lock:
-            if self._text is None:
-                self._look(variable)
-            elif self._clock.monotonic() >= self._good_until:
-                try:
-                    self._look(variable)
-                except UpstreamError as error:
-                    _LOG.warning("%s; the value fetched before is used on", error)
-                    self._good_until = self._clock.monotonic() + RENEWAL_PAUSE
-            assert self._text is not None  # noqa: S101 - _look has set it or raised
-            return self._text
+            known = self.known_text
+            if known is not None and (self._under_way or self._clock.monotonic() < self._good_until):
+                return known
+            future, is_ours = self._join()
+        try:
+            return self._result(variable, future, is_ours)
+        except UpstreamError as error:
+            if known is None:
+                raise
+            _LOG.warning("%s; the value fetched before is used on", error)
+            with self._lock:
+                self._good_until = self._clock.monotonic() + RENEWAL_PAUSE
+            return known
 
     def look_again(self, variable: str) -> None:
-        """Fetches anew, unless that has just been done. Raises WppError."""
+        """Fetches anew, unless that has just been done. Raises WppError that names `variable`."""
         with self._lock:
-            if self._clock.monotonic() >= self._next_look:
+            if self._under_way is None:
+                if self._clock.monotonic() < self._next_look:
+                    return
                 self._next_look = self._clock.monotonic() + RENEWAL_PAUSE
-                self._look(variable)
+            future, is_ours = self._join()
+        self._result(variable, future, is_ours)
 
-    def _look(self, variable: str) -> None:
+    def _join(self) -> tuple[Future[str], bool]:
+        """The fetch under way, or a new one that this call has to carry out. The lock must be held."""
+        is_ours = self._under_way is None
+        self._under_way = self._under_way or Future()
+        return self._under_way, is_ours
+
+    def _result(self, variable: str, future: Future[str], is_ours: bool) -> str:
+        if is_ours:
+            self._carry_out(future)
         try:
-            self._text = self._fetch(*self._place)
-        except WppError:
-            raise
-        except Exception as error:  # noqa: BLE001 - boto3 is imported by `fetch` alone: no class of botocore's to name here
+            return future.result()
+        except Exception as error:  # noqa: BLE001 - the boundary to AWS: whatever is raised there becomes one of our errors
             raise _mapped(variable, self._place[0], error) from None
-        REDACTION.conceal(self._text.strip(), for_ever=True)
-        self._good_until = self._clock.monotonic() + LIFETIME
+
+    def _carry_out(self, future: Future[str]) -> None:
+        """Those who wait get the text or the error, whatever ends this fetch."""
+        try:
+            text = self._fetch(*self._place)
+        except BaseException as error:
+            with self._lock:
+                self._under_way = None
+            if isinstance(error, Exception):
+                future.set_exception(error)
+            else:  # it ends this thread, and none that waits
+                future.set_exception(InterruptedError("the thread that was fetching has ended"))
+                raise
+        else:
+            with self._lock:
+                self._under_way = None
+                self.known_text = text
+                self._good_until = self._clock.monotonic() + LIFETIME
+            future.set_result(text)
 
 
 class AwsSecret:
-    """One setting. Errors name its variable, never a value."""
+    """The secret of one variable. Errors name the variable, never a value."""
 
     def __init__(self, document: _Document, variable: str, key: str | None, least: int) -> None:
         self._document = document
@@ -122,9 +159,16 @@ class AwsSecret:
         self._least = least
 
     def value(self) -> str:
-        value = self._read(self._document.text(self._variable))
-        REDACTION.conceal(value, for_ever=True)
-        return value
+        return self._read(self._document.text(self._variable))
+
+    def known_value(self) -> str | None:
+        text = self._document.known_text
+        if text is None:
+            return None
+        try:
+            return self._read(text)
+        except NotConfigured:
+            return None
 
     def renewed(self, refused: str) -> bool:
         try:
@@ -145,7 +189,7 @@ class AwsSecret:
             try:
                 fields = json.loads(text)
             except (ValueError, RecursionError):
-                raise NotConfigured(f"{self._variable}: the secret is no JSON object, so it has no field") from None
+                raise NotConfigured(f"{self._variable}: the secret is not a JSON object, so it has no fields") from None
             value = fields.get(self._key) if isinstance(fields, dict) else None
             if not isinstance(value, str):
                 raise NotConfigured(f"{self._variable}: the secret has no text field of the name after #")
@@ -162,53 +206,69 @@ class AwsSecret:
 
 def _mapped(variable: str, service: str, error: Exception) -> WppError:
     """None of botocore's own text: it names accounts and roles."""
-    response: Any = getattr(error, "response", None)
     if isinstance(error, ModuleNotFoundError):
         return NotConfigured(f"{variable} is an ARN, and boto3 is not installed: that is for AWS Lambda, or install it")
-    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    from botocore import exceptions  # `fetch` has imported it by now
+
     call = f"{service}, for {variable}"
+    if isinstance(error, exceptions.ClientError):
+        return _refusal(variable, call, str(error.response.get("Error", {}).get("Code", "")))
+    if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
+        return UpstreamTimeout("aws", call, "did not answer in time")
+    no_credentials = (
+        exceptions.NoCredentialsError,
+        exceptions.PartialCredentialsError,
+        exceptions.CredentialRetrievalError,
+    )
+    if isinstance(error, no_credentials):
+        return NotConfigured(f"{variable}: there are no AWS credentials to read the ARN with")
+    return UpstreamBroken("aws", call, "cannot be reached")
+
+
+def _refusal(variable: str, call: str, code: str) -> WppError:
     if code in _THROTTLED:
         return UpstreamBroken("aws", call, "is too busy")
     if code in _DENIED:
         return NotConfigured(f"{variable}: AWS does not let this function read what the ARN names; see its role")
     if code in _NOT_FOUND:
         return NotConfigured(f"{variable}: the ARN names nothing that exists")
-    if code:
-        return UpstreamBroken("aws", call, f"failed with {code}")
-    if "Timeout" in type(error).__name__:
-        return UpstreamTimeout("aws", call, "did not answer in time")
-    if "Credentials" in type(error).__name__:
-        return NotConfigured(f"{variable}: there are no AWS credentials to read the ARN with")
-    return UpstreamBroken("aws", call, "cannot be reached")
+    return UpstreamBroken("aws", call, f"failed with {code}")
 
 
 class _Client:
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._making = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
 
     def fetch(self, service: str, region: str, arn: str) -> str:
-        with self._lock:
-            client = self._clients.get((service, region)) or self._new(service, region)
+        client = self._client(service, region)
         if service == "ssm":
             return str(client.get_parameter(Name=arn, WithDecryption=True)["Parameter"]["Value"])
         return str(client.get_secret_value(SecretId=arn).get("SecretString") or "")
 
     def disconnect(self) -> None:
         """Drops idle connections; the clients, whose making takes long, stay."""
-        with self._lock:
-            for client in self._clients.values():
-                client.close()
+        for client in list(self._clients.values()):
+            client.close()
 
-    def _new(self, service: str, region: str) -> Any:
-        import boto3  # a third of a second: only for those whose settings are ARNs
-        from botocore.config import Config
+    def _client(self, service: str, region: str) -> Any:
+        place = (service, region)
+        if place not in self._clients:
+            with (
+                self._making
+            ):  # at a start several secrets are fetched at the same time, and one client serves them all
+                if place not in self._clients:
+                    self._clients[place] = _new_client(service, region)
+        return self._clients[place]
 
-        config = Config(
-            connect_timeout=_CONNECT_TIMEOUT,
-            read_timeout=_READ_TIMEOUT,
-            retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
-        )
-        client: Any = boto3.session.Session().client(service, region_name=region, config=config)
-        self._clients[service, region] = client
-        return client
+
+def _new_client(service: str, region: str) -> Any:
+    import boto3  # a third of a second: only for those whose secrets are ARNs
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
+        retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+    )
+    return boto3.session.Session().client(service, region_name=region, config=config)

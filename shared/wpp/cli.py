@@ -23,14 +23,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from wpp.config import log_level, settings_from
+from wpp.config import config_from, log_level
 from wpp.errors import NotConfigured, OrganizationNotFound, WppError
 from wpp.faas import logs
-from wpp.platform.state import State
-from wpp.provisioning.access import client_for
-from wpp.provisioning.claim import credentials_of, primary_number, token_of
-from wpp.provisioning.creation import Creation, Made
-from wpp.provisioning.service import running
+from wpp.provisioning.client import stored_client
+from wpp.provisioning.creation import Creation
+from wpp.provisioning.number import primary_number
+from wpp.provisioning.record import record_of
+from wpp.provisioning.service import running_session
 from wpp.provisioning.session import Session
 from wpp.redaction import masked, one_line
 from wpp.runtime import Runtime
@@ -65,8 +65,7 @@ class _Result:
 def main(arguments: Sequence[str]) -> int:
     """Runs one command: the exit code. Raises SystemExit where the arguments are wrong."""
     options = _parser().parse_args(arguments)
-    logs.set_up()
-    _LOG.setLevel(log_level() if options.verbose else logging.CRITICAL)
+    logs.set_up(level=_level(options))
     try:
         return _carried_out(options)
     except (NotConfigured, CannotDraw) as error:
@@ -86,10 +85,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _carried_out(options: argparse.Namespace) -> int:
-    settings = settings_from()
+    config = config_from()
+    logs.set_up(config.known_secrets, level=_level(options))
     wait = getattr(options, "wait", 0.0)
-    seconds = max(settings.deadline_seconds, wait + _SPARE)
-    runtime = Runtime(settings._replace(deadline_seconds=seconds, qr_wait_seconds=wait))
+    seconds = max(config.deadline_seconds, wait + _SPARE)
+    runtime = Runtime(config._replace(deadline_seconds=seconds, qr_wait_seconds=wait))
     try:
         invocation = runtime.begin("cli", uuid.uuid4().hex)
         act: Callable[[Invocation, argparse.Namespace], _Result] = options.act
@@ -103,53 +103,58 @@ def _carried_out(options: argparse.Namespace) -> int:
     return result.code
 
 
+def _level(options: argparse.Namespace) -> int:
+    return log_level() if options.verbose else logging.CRITICAL
+
+
 def _create(invocation: Invocation, options: argparse.Namespace) -> _Result:
     number = primary_number(options.organization)
     row = number.find(invocation.rows.of_organization(options.organization))
-    made = Creation(invocation, number).obtain(row)
-    session, said = running(invocation, number, made, None)
-    return _Result({**_described(session.row), "created": made.created, "status": said.state.value})
+    client = Creation(invocation, number).obtain(row)
+    session, state = running_session(invocation, number, client)
+    return _Result({**_described(session.row), "created": client.was_created, "status": state.state.value})
 
 
 def _token(invocation: Invocation, options: argparse.Namespace) -> _Result:
     row = _row(invocation, options)
-    stored = token_of(row)
-    # Always a new one: this is the command that tells whether the platform takes the key.
-    token = client_for(invocation, row).token(refused=stored.text if stored else None)
+    stored, tokens = record_of(row).token, stored_client(invocation, row).platform.tokens
+    # Always a new one: this is the command that tells whether the platform accepts the key.
+    tokens.renewed(stored.text if stored else "")
+    token = tokens.current
+    assert token is not None  # noqa: S101 - it was just fetched
     expires = datetime.fromtimestamp(token.expires_at, UTC).isoformat(timespec="seconds")
     return _Result({**_described(row), "token": masked(token.text), "expires": expires})
 
 
 def _status(invocation: Invocation, options: argparse.Namespace) -> _Result:
     row = _row(invocation, options)
-    said = client_for(invocation, row).status()
-    if said.warning:
-        invocation.warn(said.warning)
-    return _Result({**_described(row), "status": said.state.value})
+    state = stored_client(invocation, row).platform.status()
+    if state.warning:
+        invocation.warn(state.warning)
+    return _Result({**_described(row), "status": state.state.value})
 
 
 def _qr(invocation: Invocation, options: argparse.Namespace) -> _Result:
     row = _row(invocation, options)
-    session = Session(invocation, Made(row, client_for(invocation, row)))
-    said = session.bring_forward()
-    if options.wait and said.qr is None and said.state is not State.CONNECTED and sys.stderr.isatty():
+    session = Session(invocation, stored_client(invocation, row))
+    state = session.bring_forward()
+    if options.wait and not state.is_settled and sys.stderr.isatty():
         print(f"waiting up to {options.wait:g} s for a QR", file=sys.stderr)
-    said = session.wait_for_qr(said)
-    settled = said.qr is not None or said.state is State.CONNECTED
-    fields = {**_described(row), "status": said.state.value}
-    return _Result(fields, said.qr, DONE if settled else NOT_THERE)
+    state = session.wait_for_qr(state)
+    fields = {**_described(row), "status": state.state.value}
+    return _Result(fields, state.qr, DONE if state.is_settled else NOT_THERE)
 
 
 def _send_text(invocation: Invocation, options: argparse.Namespace) -> _Result:
     text = sys.stdin.read() if options.text == "-" else options.text
     row = _row(invocation, options)
-    task = client_for(invocation, row).send_text(options.to, text)
+    task = stored_client(invocation, row).platform.send_text(options.to, text)
     return _Result({**_described(row), "task": task})
 
 
 def _stop(invocation: Invocation, options: argparse.Namespace) -> _Result:
     row = _row(invocation, options)
-    client_for(invocation, row).stop()
+    stored_client(invocation, row).platform.stop()
     return _Result({**_described(row), "stopped": True})
 
 
@@ -159,15 +164,20 @@ def _row(invocation: Invocation, options: argparse.Namespace) -> Integration:
     if options.session is None:
         found = primary_number(options.organization).find(rows)
     else:
-        found = next((row for row in rows if row.settings.get("wppAccountNumber") == options.session), None)
-    if found is None or credentials_of(found) is None:
+        found = next((row for row in rows if _session_of(row) == options.session), None)
+    if found is None or _session_of(found) is None:
         what = "client" if options.session is None else f"session {options.session}"
         raise _NotThere(f"organization {options.organization} has no {what}; `create` makes its client")
     return found
 
 
+def _session_of(row: Integration) -> str | None:
+    credentials = record_of(row).credentials
+    return credentials.session if credentials else None
+
+
 def _described(row: Integration) -> dict[str, Any]:
-    credentials = credentials_of(row)
+    credentials = record_of(row).credentials
     known = {"session": credentials.session, "apiKey": masked(credentials.api_key)} if credentials else {}
     return {"organization": row.organization_id, "integration": row.id, **known}
 

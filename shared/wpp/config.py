@@ -1,4 +1,4 @@
-"""The settings: one frozen object from the environment. Nothing else in `wpp` reads `os.environ`."""
+"""The configuration: one frozen object from the environment. Nothing else in `wpp` reads `os.environ`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NEIGHBOUR = re.compile(r"[a-z][\w-]*", re.ASCII)
 _MIN_JWT_SECRET = 16
 
 
-class Settings(NamedTuple):
+class Config(NamedTuple):
     supabase_url: str
     supabase_service_role_key: Secret
     supabase_jwt_secret: Secret | None
@@ -42,13 +42,17 @@ class Settings(NamedTuple):
         known = [self.supabase_service_role_key, self.supabase_anon_key, self.supabase_jwt_secret, self.wpp_secret]
         return [secret for secret in known if secret is not None]
 
+    def known_secrets(self) -> list[str]:
+        """The values that are at hand. Nothing is fetched."""
+        return [value for value in (secret.known_value() for secret in self.secrets) if value is not None]
 
-def settings_from(env: Mapping[str, str] = os.environ) -> Settings:
-    """Reads all settings. Raises NotConfigured with everything that is missing or wrong in one message."""
+
+def config_from(env: Mapping[str, str] = os.environ) -> Config:
+    """Reads the whole configuration. Raises NotConfigured with everything that is missing or wrong in one message."""
     reader = _Reader(env)
     supabase_url = reader.url("SUPABASE_URL", None)
     service_key = reader.secret("SUPABASE_SERVICE_ROLE_KEY")
-    settings = Settings(
+    config = Config(
         supabase_url=supabase_url,
         supabase_service_role_key=service_key or PlainSecret(""),
         supabase_jwt_secret=reader.secret("SUPABASE_JWT_SECRET", required=False, least=_MIN_JWT_SECRET),
@@ -62,7 +66,7 @@ def settings_from(env: Mapping[str, str] = os.environ) -> Settings:
     )
     if reader.problems:
         raise NotConfigured("Not configured: " + "; ".join(reader.problems))
-    return settings
+    return config
 
 
 def is_lambda(env: Mapping[str, str] = os.environ) -> bool:
@@ -71,7 +75,7 @@ def is_lambda(env: Mapping[str, str] = os.environ) -> bool:
 
 
 def cors_allow_origin(env: Mapping[str, str] = os.environ) -> str:
-    """Apart from the rest, as errors about missing settings need CORS headers too."""
+    """Apart from the rest, as errors about a missing configuration need CORS headers too."""
     return env.get("CORS_ALLOW_ORIGIN", "").strip() or "*"
 
 

@@ -13,8 +13,9 @@
     ├── UpstreamError                 Supabase or WPP Platform did not do its part
     │   ├── UpstreamRefused      502  <system>_refused      it said no
     │   │   └── KeyRefused       502  platform_refused      the organization's API key is not accepted
-    │   ├── UpstreamBroken       502  <system>_unavailable  connection lost, 429, 5xx, or an answer that makes no sense
+    │   ├── UpstreamBroken       502  <system>_unavailable  connection lost, 429, 5xx, or a malformed answer
     │   └── UpstreamTimeout      504  <system>_timeout      no answer in time
+    ├── HolderRefused            502  the code of the refusal that another request met while this one waited for it
     ├── DeadlinePassed           504  deadline_passed
     └── CreationInProgress       503  creation_in_progress  with Retry-After
 
@@ -134,6 +135,16 @@ class UpstreamTimeout(UpstreamError):
     status = 504
     suffix = "timeout"
     retryable = True
+
+
+class HolderRefused(WppError):
+    """Another request created the client while this one waited, and was refused: both get the same answer."""
+
+    status = 502
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class DeadlinePassed(WppError):

@@ -1,85 +1,53 @@
-"""The last line of defence: what a log line must never hold is taken out of it, whoever wrote it and however it got there.
+"""Takes credentials out of texts that are about to be logged. Pure: it knows what it is given, and remembers nothing.
 
-Nothing here excuses logging a credential. It is for the exception text, the library and the mistake that nobody thought of.
+Nothing here excuses logging a credential. It is for the exception text, the field and the mistake that nobody thought of.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import threading
-from collections import Counter, OrderedDict
-from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_TEXT = 8192
+"""Characters of one text that are searched for credentials, and shown."""
 _MARK = "[redacted]"
-_SHORTEST, _SHORTEST_SEEN = 8, 16  # characters: what is shorter may be a word, and nobody must get to black out words
-_LONGEST_SEEN = 8192  # characters: a longer one is a QR as a picture, which has its form
-_REMEMBERED = 2000  # of what comes and goes with the callers; settings are never forgotten
+_CUT = " [cut]"
+_SHORTEST = 8  # characters: a shorter secret may be part of ordinary words, and would black them out
+# Linear in time: nothing that was taken is given back (`++`), and no run of characters is entered again from its middle.
+# White space stands in none of them but between `bearer` and its token: `_shortened` relies on it.
 _FORMS = re.compile(
     r"""
-      eyJ[\w-]{8,}(?:\.[\w-]*){0,4}             # a JWT, or the beginning of one
-    | \bkey_[\w-]{6,}                           # an API key of the platform
-    | \bsb_(?:secret|publishable)_[\w-]+        # an API key of Supabase
-    | (?i:\bbearer)\s+[^\s"',;]{8,}
-    | \b[12]@[\w+/=,-]{20,}                     # a QR as pairing text
-    | data:image/[\w.+-]+;base64,[\w+/=]+       # a QR as a picture
-    | [\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+  # an e-mail address
+      eyJ[\w-]{8,}+(?:\.[\w-]*+){0,4}+            # a JWT, or the beginning of one
+    | \bkey_[\w-]{6,}+                            # an API key of the platform
+    | \bsb_(?:secret|publishable)_[\w-]++         # an API key of Supabase
+    | (?i:\bbearer)\s++[^\s"',;]{8,}+
+    | \b[12]@[\w+/=,-]{20,}+                      # a QR as pairing text
+    | data:image/[^\s"']++                        # a QR as a picture
+    | (?<![\w.+-])[\w.+-]++@[\w-]++(?:\.[\w-]++)++  # an e-mail address
     """,
     re.VERBOSE | re.ASCII,
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class Redaction:
-    """What must not be shown, as far as it is known, and texts without it. Safe to use from several threads."""
+    """Texts without the given secrets, in any of the spellings that texts have for them, and without the forms of credentials."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._settings: set[str] = set()
-        self._seen: OrderedDict[str, set[str]] = OrderedDict()
-        """What comes and goes, each with all its spellings."""
-        self._beginnings: Counter[str] = Counter()
-        """Of all spellings: how a text that holds none of them is told at once."""
-
-    def conceal(self, value: str | None, *, for_ever: bool = False) -> None:
-        """From now on `value` is in no text that `text` returns, in any of the spellings that texts have for it."""
-        shortest, longest = (_SHORTEST, None) if for_ever else (_SHORTEST_SEEN, _LONGEST_SEEN)
-        if not value or len(value) < shortest or (longest and len(value) > longest):
-            return
-        with self._lock:
-            if not for_ever and value in self._seen:
-                self._seen.move_to_end(value)
-                return
-            spellings = {value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]}
-            if for_ever:
-                spellings -= self._settings
-                self._settings |= spellings
-            else:
-                self._seen[value] = spellings
-            self._beginnings.update(spelling[:_SHORTEST] for spelling in spellings)
-            if len(self._seen) > _REMEMBERED:
-                for spelling in self._seen.popitem(last=False)[1]:
-                    self._forget(spelling[:_SHORTEST])
-
-    def _forget(self, beginning: str) -> None:
-        self._beginnings[beginning] -= 1
-        if not self._beginnings[beginning]:
-            del self._beginnings[beginning]
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        spellings = {spelling for secret in secrets if len(secret) >= _SHORTEST for spelling in _spellings(secret)}
+        # The longest first: a short one may be a part of it, and would leave the rest standing.
+        self._spellings = sorted(spellings, key=len, reverse=True)
 
     def text(self, text: str) -> str:
-        if self._may_hold_one(text):
-            with self._lock:
-                spellings = chain(self._settings, *self._seen.values())
-                known = [spelling for spelling in spellings if spelling in text]
-            # The longest first: a short one may be a part of it, and would leave the rest standing.
-            for spelling in sorted(known, key=len, reverse=True):
-                text = text.replace(spelling, _MARK)
-        return _FORMS.sub(_MARK, text)
-
-    def _may_hold_one(self, text: str) -> bool:
-        return any(text[at : at + _SHORTEST] in self._beginnings for at in range(len(text) - _SHORTEST + 1))
+        """At most MAX_TEXT characters of it, and a mark for every credential."""
+        for spelling in self._spellings:
+            text = text.replace(spelling, _MARK)
+        return _FORMS.sub(_MARK, _shortened(text))
 
     def value(self, value: Any) -> Any:
         """The same for whatever goes into JSON; what JSON does not know becomes text."""
@@ -92,8 +60,13 @@ class Redaction:
         return value if value is None or isinstance(value, (bool, int, float)) else self.text(str(value))
 
 
-REDACTION = Redaction()
-"""The one of this process, as its loggers are of the process too."""
+def _spellings(secret: str) -> set[str]:
+    return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+
+
+def _shortened(text: str) -> str:
+    """Cut between two words: half a credential would no longer have its form."""
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT].rpartition(" ")[0] + _CUT
 
 
 def masked(credential: str) -> str:
@@ -103,11 +76,6 @@ def masked(credential: str) -> str:
 
 def one_line(text: str) -> str:
     """Control characters and line breaks spelled out, so that a text can neither end a line nor steer a terminal."""
-    return steady(text).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def steady(text: str) -> str:
-    """The same, with line breaks and tabs left as they are."""
     return _CONTROL.sub(
         lambda match: repr(match[0])[1:-1] if ord(match[0]) < 0x100 else f"\\u{ord(match[0]):04x}", text
     )

@@ -6,25 +6,28 @@ import logging
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any
 
-from wpp.clock import Clock, Deadline
+from wpp.clock import Clock, Deadline, Ticker
 from wpp.http.threads import submit
 from wpp.http.upstream import Trace, Upstream
-from wpp.platform.memory import ClientMemory
+from wpp.recent import Recent
 from wpp.supabase.caller import CallerCheck
 from wpp.supabase.rows import Rows
 from wpp.supabase.signing_keys import SigningKeys
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
-    from wpp.config import Settings
+    from wpp.clock import Tick
+    from wpp.config import Config
     from wpp.http.transport import Transport
+    from wpp.platform.token import AccessToken
 
 _LOG = logging.getLogger("wpp")
+_CLAIMS = 20_000  # each of many organizations may have one that is waited for
 
 
 class InvocationLog(logging.LoggerAdapter[logging.Logger]):
-    """Adds what every line of an invocation says to what a single line says."""
+    """Adds the fields of an invocation to those of a single line."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = {"wpp": {**(self.extra or {}), **kwargs.pop("fields", {})}}
@@ -32,77 +35,108 @@ class InvocationLog(logging.LoggerAdapter[logging.Logger]):
 
 
 def invocation_log(function: str, request_id: str, organization_id: str | None) -> InvocationLog:
-    """Log lines that say whose they are. They take `fields={…}`: more JSON fields, never a credential."""
-    said_always = {"function": function, "request_id": request_id, "organization": organization_id}
-    return InvocationLog(_LOG, said_always)
+    """Log lines that tell whose they are. They take `fields={…}`: more JSON fields, never a credential."""
+    fields = {"function": function, "request_id": request_id, "organization": organization_id}
+    return InvocationLog(_LOG, fields)
+
+
+class Memory:
+    """What a process remembers. Nothing in it is needed for correctness: a new process starts with an empty one."""
+
+    def __init__(self) -> None:
+        self.tokens: Recent[AccessToken] = Recent()
+        """By API key."""
+        self.connected: Recent[bool] = Recent()
+        """By API key, for sessions last seen connected: their QR is not worth asking for in advance."""
+        self.claims_seen: Recent[tuple[str, int | None, float]] = Recent(_CLAIMS)
+        """By row: id and beat of the claim last seen there, and since when it has been seen unchanged, by our monotonic clock."""
+        self.abandoned_claims: Recent[bool] = Recent(_CLAIMS)
+        """Ids of claims of this process whose work ended without releasing them."""
+
+    def clear(self) -> None:
+        """After a restore from a snapshot. Claims that were abandoned stay abandoned."""
+        self.tokens.clear()
+        self.connected.clear()
+        self.claims_seen.clear()
 
 
 class Invocation:
-    """One request's time, upstream calls and log lines."""
+    """One request's time, upstream requests and log lines."""
 
-    def __init__(self, runtime: Runtime, upstream: Upstream, rows: Rows, function: str, request_id: str) -> None:
+    def __init__(self, runtime: Runtime, upstream: Upstream, function: str, request_id: str) -> None:
         self.runtime = runtime
         self.upstream = upstream
-        self.rows = rows
+        self.rows = Rows(runtime.config, upstream)
         self.function = function
         self.request_id = request_id
         self.organization_id: str | None = None
         self.warnings: list[str] = []
-        self.answer_headers: dict[str, str] = {}
 
     @property
-    def settings(self) -> Settings:
-        return self.runtime.settings
+    def config(self) -> Config:
+        return self.runtime.config
+
+    @property
+    def memory(self) -> Memory:
+        return self.runtime.memory
 
     @property
     def log(self) -> InvocationLog:
         return invocation_log(self.function, self.request_id, self.organization_id)
 
     def warn(self, text: str) -> None:
-        """For what went wrong without failing the call: in the log and in the answer's `warnings`."""
-        self.warnings.append(text)
-        self.log.warning(text)
+        """For what went wrong without failing the call: in the log and in the answer's `warnings`, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.log.warning(text)
 
 
 class Runtime:
-    """One per process. Nothing in it is needed for correctness: a new process starts with an empty one."""
+    """One per process."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, transport: Transport | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        transport: Transport | None = None,
+        start_ticker: Callable[[float, Tick], Ticker] = Ticker,
+    ) -> None:
         from wpp.http.transport import Transport  # heavy, and not needed by a preflight or a health check
 
-        self.settings = settings
+        self.config = config
         self.clock = clock or Clock()
         self.transport = transport or Transport()
-        self.memory = ClientMemory()
-        self.signing_keys = SigningKeys(settings.supabase_url, self.clock)
-        self.caller_check = CallerCheck(settings, self.signing_keys)
+        self.start_ticker = start_ticker
+        self.memory = Memory()
+        self.signing_keys = SigningKeys(config.supabase_url, self.clock)
+        self.caller_check = CallerCheck(config, self.signing_keys)
 
     def begin(
         self, function: str, request_id: str, seconds_left: float | None = None, trace: Trace | None = None
     ) -> Invocation:
-        """`seconds_left` is the time that the platform we run on gives this invocation, where it says.
+        """`seconds_left` is the time that the platform we run on gives this invocation, if it says.
 
         Time that passed since `trace` began counts: at a cold start that is the loading of what this needs.
         """
-        seconds = self.settings.deadline_seconds
+        seconds = self.config.deadline_seconds
         if seconds_left is not None:
             seconds = min(seconds, seconds_left)
         trace = trace or Trace(self.clock)
         deadline = Deadline(seconds - trace.elapsed(), self.clock)
         upstream = Upstream(self.transport, deadline, self.clock, request_id, trace=trace)
-        return Invocation(self, upstream, Rows(self.settings, upstream), function, request_id)
+        return Invocation(self, upstream, function, request_id)
 
     def prepare(self) -> None:
         """Has the secrets at hand before a call needs them, all fetched at the same time. Never raises."""
         # What goes wrong stays in the futures: the call that needs the secret says so.
-        wait([submit(secret.value, self.transport.start_thread) for secret in self.settings.secrets])
+        wait([submit(secret.value, self.transport.start_thread) for secret in self.config.secrets])
 
     def forget(self) -> None:
         """Drops what may be out of date when the process goes on after a long sleep: connections, keys, tokens, secrets."""
         self.transport.disconnect()
         self.memory.clear()
         self.signing_keys.forget()
-        for secret in self.settings.secrets:
+        for secret in self.config.secrets:
             secret.forget()
 
     def close(self) -> None:

@@ -1,19 +1,21 @@
-"""A secret setting: where its value comes from is its own business, and it never shows in a repr."""
+"""A secret of the configuration: where its value comes from is its own business, and it never shows in a repr."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from wpp.redaction import REDACTION
-
 
 class Secret(Protocol):
     def value(self) -> str:
-        """The value as it is now. Raises WppError where it cannot be had."""
+        """The value as it is now. Raises WppError if it cannot be had."""
+        ...
+
+    def known_value(self) -> str | None:
+        """The value if it is at hand: fetches nothing, waits for nothing, logs nothing. For the redaction of logs."""
         ...
 
     def renewed(self, refused: str) -> bool:
-        """After a refusal of the value `refused`: whether there is another one by now. Never raises."""
+        """After a refusal of the value `refused`: whether there is another one by now. A failed look counts as no."""
         ...
 
     def forget(self) -> None:
@@ -26,9 +28,11 @@ class PlainSecret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        REDACTION.conceal(value, for_ever=True)
 
     def value(self) -> str:
+        return self._value
+
+    def known_value(self) -> str | None:
         return self._value
 
     def renewed(self, refused: str) -> bool:  # noqa: ARG002

@@ -2,8 +2,8 @@
 
     python -m tests.bench [--since COMMIT] [--json FILE] [PART …]
 
-Prints a table, writes the same as JSON, and holds the ratios against budgets.toml: exit status 1 where one is broken. No test:
-a busy machine breaks budgets too. With `--since`, processor time and requests per second of that commit are measured in turn.
+Prints a table, writes it as JSON, and holds the ratios against budgets.toml: exit status 1 if one is broken. Not a test: a busy
+machine breaks budgets too. With `--since`, that commit is measured in turn, and the ratios to it are printed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ def main() -> int:
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help="latency qr cost rps memory starts lambda growth; default: all"
     )
-    parser.add_argument(
-        "--since", metavar="COMMIT", help="measure this commit too, for the budgets that compare with it"
-    )
+    parser.add_argument("--since", metavar="COMMIT", help="measure this commit too, and print the ratios to it")
     parser.add_argument("--json", type=Path, default=ROOT / "dist/bench.json", help="where the figures go as JSON")
     given = parser.parse_args()
     report, began = Report(), time.monotonic()
@@ -55,7 +53,7 @@ def _measure(report: Report, stack: Stack, folder: Path, parts: list[str], commi
         "cost": lambda: calls.cost(report, stack, user, empty, since),
         "rps": lambda: calls.throughput(report, stack, user, since),
         "memory": lambda: calls.memory_of_a_worker(report, stack, user),
-        "starts": lambda: starts.framework_starts(report, stack, user, empty, _ROUNDS, since),
+        "starts": lambda: starts.framework_starts(report, stack, user, folder, _ROUNDS, since),
         "lambda": lambda: starts.lambda_starts(report, stack, user, folder / "lambda", _ROUNDS),
         "growth": lambda: calls.growth(report, stack),
     }

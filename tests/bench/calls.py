@@ -7,6 +7,7 @@ import statistics
 import time
 import uuid
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import requests
@@ -45,7 +46,7 @@ def new_users(stack: Stack, count: int) -> list[User]:
 
 
 def connect(stack: Stack, url: str, users: Sequence[User]) -> None:
-    """Has the organizations created and their phones scanned, and the function see that."""
+    """Creates the organizations' clients, scans their QRs, and lets the function see that."""
     tokens = [user.token for user in users]
     load(url, tokens, connections=min(8, len(users)), calls=len(users))
     for user in users:
@@ -66,25 +67,25 @@ def latency(report: Report, stack: Stack, user: User, empty: Path) -> None:
     with framework(CREATE, "wpp_create", env) as create, framework(empty, "empty", {}) as nothing:
         connect(stack, create.url, [user])
         report.times("empty functions-framework handler", load(nothing.url, [user.token], calls=200).times)
-        calls = waits = 0
+        calls = round_trips = 0
         for delay, turns in ((0, 200), (20, 60), (100, 15)):
             with delayed(stack, delay):
                 found = load(create.url, [user.token], calls=turns)
                 warm = report.times(f"wpp-create, upstream delay {delay} ms", found.times)
                 slow = report.times(f"one after another, delay {delay} ms", sequential(stack, user.token, turns // 2))
             report.ratio(f"warm_{delay}ms_times_as_fast", slow / warm)
-            calls, waits = _counts(found.server_timing)
+            calls, round_trips = _counts(found.server_timing)
         report.ratio("warm_upstream_calls", calls)
-        report.ratio("warm_round_trips", waits)
+        report.ratio("warm_round_trips", round_trips)
         report.heading("a first creation")
         for delay, turns in ((0, 20), (20, 15), (100, 8)):
             with delayed(stack, delay):
                 tokens = [user.token for user in new_users(stack, turns)]
                 found = load(create.url, tokens, calls=turns)
                 report.times(f"first creation, delay {delay} ms", found.times)
-                calls, waits = _counts(found.server_timing)
+                calls, round_trips = _counts(found.server_timing)
         report.ratio("first_upstream_calls", calls)
-        report.ratio("first_round_trips", waits)
+        report.ratio("first_round_trips", round_trips)
 
 
 def time_to_qr(report: Report, stack: Stack) -> None:
@@ -104,7 +105,7 @@ def time_to_qr(report: Report, stack: Stack) -> None:
 
 
 def cost(report: Report, stack: Stack, user: User, empty: Path, since: Path | None) -> None:
-    """Processor time per call. All run at the same time and are called in turn, as the machine has other things to do, too."""
+    """Processor time per call. All run at the same time and are called in turn: what else the machine does, meets them alike."""
     report.heading("processor time of a warm call, user and system, under functions-framework, medians of turns")
     with ExitStack() as running:
         functions = {
@@ -131,21 +132,21 @@ def cost(report: Report, stack: Stack, user: User, empty: Path, since: Path | No
 
 def throughput(report: Report, stack: Stack, user: User, since: Path | None) -> None:
     report.heading("requests per second of the product's server, the stack and the callers on the same machine")
-    env = stack.environment()
-    eight = 0.0
-    with server(env) as process:
-        load(process.url + _PATH, [user.token], connections=8, calls=100)
-        for connections, calls in ((1, 300), (8, 1200), (64, 1200)):
-            found = load(process.url + _PATH, [user.token], connections=connections, calls=calls)
-            report.times(f"{connections} connections", found.times)
-            report.number(f"{connections} connections, per second", found.per_second, "calls/s")
-            eight = found.per_second if connections == 8 else eight
+    per_second: dict[tuple[str, int, int], float] = {}
     for name, tree in trees_of(since).items():
-        with server(env, tree, workers=1) as process:
-            load(process.url + _PATH, [user.token], connections=8, calls=100)
-            found = load(process.url + _PATH, [user.token], connections=8, calls=800)
-            one = report.number(f"8 connections, one worker, {name}", found.per_second, "calls/s")
-        report.ratio(f"requests_per_second_over_one_worker_{name}", eight / one)
+        with server(stack.environment(), tree) as process:
+            url = process.url + _PATH
+            load(url, [user.token], connections=8, calls=100)
+            for delay, connections in product((0, 20), (8, 64)):
+                with delayed(stack, delay):
+                    found = load(url, [user.token], connections=connections, calls=1200)
+                case = f"{connections} connections, upstream delay {delay} ms, {name}"
+                report.times(case, found.times)
+                per_second[name, connections, delay] = report.number(f"{case}, per second", found.per_second, "calls/s")
+    if since:
+        for delay, connections in product((0, 20), (8, 64)):
+            now, then = (per_second[name, connections, delay] for name in ("now", "since"))
+            report.ratio(f"requests_per_second_{connections}_connections_{delay}ms_since", now / then)
 
 
 def memory_of_a_worker(report: Report, stack: Stack, user: User) -> None:
@@ -192,7 +193,7 @@ def delayed(stack: Stack, milliseconds: int, connect: int = 0) -> Iterator[None]
 
 
 def _counts(server_timing: str) -> tuple[int, int]:
-    """Upstream calls and waits, as the function itself says."""
+    """Upstream calls and round trips, as the function itself counts them."""
     found = _COUNTS.search(server_timing)
     assert found is not None, server_timing
     return int(found[1]), int(found[2])

@@ -2,8 +2,8 @@
 
     make bench-start
 
-The functions are the built zips, unpacked. Beside them: an empty handler, and one that only imports what no client of an
-HTTP API with JWT can do without. The stack that they call answers without delay.
+The functions are the built zips, unpacked. Beside them: an empty handler, and one that only imports what every client of an HTTP
+API with JWT loads. The stack that they call answers without delay.
 """
 
 from __future__ import annotations

@@ -24,12 +24,12 @@ from emulator.processes import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_PATIENCE = 60.0  # seconds without any answer
+_SILENCE = 60.0  # seconds without any answer
 
 
 @dataclass
 class Load:
-    """What a load found."""
+    """How long the calls took."""
 
     seconds: float
     times: list[float]
@@ -41,10 +41,10 @@ class Load:
 
 
 def load(url: str, tokens: Sequence[str], *, connections: int = 1, calls: int) -> Load:
-    """Makes the calls from another process. Raises CalledProcessError where an answer is not 200."""
-    asked = {"url": url, "tokens": list(tokens), "connections": connections, "calls": calls}
+    """Makes the calls from another process. Raises CalledProcessError if an answer is not 200."""
+    job = {"url": url, "tokens": list(tokens), "connections": connections, "calls": calls}
     command = [sys.executable, "-m", "tests.bench.load"]
-    done = subprocess.run(command, input=json.dumps(asked).encode(), cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    done = subprocess.run(command, input=json.dumps(job).encode(), cwd=ROOT, check=True, stdout=subprocess.PIPE)
     return Load(**json.loads(done.stdout))
 
 
@@ -86,21 +86,21 @@ def _run(url: str, tokens: Sequence[str], connections: int, calls: int) -> Load:
     assert address.hostname is not None
     requests = cycle([_request(address.netloc, address.path or "/", token) for token in tokens])
     opened = [_open(address.hostname, address.port or 80) for _ in range(connections)]
-    begun = time.perf_counter()
-    times, head = _exchange(opened, requests, calls)
-    seconds = time.perf_counter() - begun
+    began = time.perf_counter()
+    times, head = _called(opened, requests, calls)
+    seconds = time.perf_counter() - began
     for connection in opened:
         connection.socket.close()
     return Load(seconds, times, _header(head, "server-timing"))
 
 
 def _open(host: str, port: int) -> _Connection:
-    opened = socket.create_connection((host, port), timeout=_PATIENCE)
+    opened = socket.create_connection((host, port), timeout=_SILENCE)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return _Connection(opened)
 
 
-def _exchange(opened: Sequence[_Connection], requests: Iterator[bytes], calls: int) -> tuple[list[float], str]:
+def _called(opened: Sequence[_Connection], requests: Iterator[bytes], calls: int) -> tuple[list[float], str]:
     times: list[float] = []
     head = ""
     left = calls
@@ -110,9 +110,9 @@ def _exchange(opened: Sequence[_Connection], requests: Iterator[bytes], calls: i
             connection.send(next(requests))
             left -= 1
         while len(times) < calls:
-            ready = selector.select(_PATIENCE)
+            ready = selector.select(_SILENCE)
             if not ready:
-                raise TimeoutError(f"no answer for {_PATIENCE:.0f} seconds")
+                raise TimeoutError(f"no answer for {_SILENCE:.0f} seconds")
             for key, _ in ready:
                 connection = key.data
                 answer = connection.answered()

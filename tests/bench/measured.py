@@ -17,11 +17,12 @@ _MB = 1_000_000
 
 
 def sources_of(commit: str, folder: Path) -> Path:
-    """The tree of a commit, as far as it is deployed."""
+    """The tree of a commit, as far as it is deployed. Raises SystemExit for a commit that this clone does not have."""
     folder.mkdir()
-    archive = subprocess.run(
-        ["git", "archive", commit, "shared", "functions"], cwd=ROOT, check=True, stdout=subprocess.PIPE
-    )
+    command = ["git", "archive", commit, "shared", "functions"]
+    archive = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE)
+    if archive.returncode:
+        raise SystemExit(f"{commit} is not in this clone; if it is a shallow one: git fetch --unshallow")
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
     return folder
 

@@ -25,7 +25,7 @@ _TIMEOUT = 9  # seconds
 
 def sequential(stack: Stack, token: str, times: int) -> list[float]:
     """From a process of its own, like the function that it stands beside."""
-    asked = {
+    job = {
         "supabase": stack.supabase_server.url,
         "platform": stack.platform_server.url,
         "service_key": stack.supabase.service_role_key,
@@ -34,7 +34,7 @@ def sequential(stack: Stack, token: str, times: int) -> list[float]:
         "times": times,
     }
     command = [sys.executable, "-m", "tests.bench.sequential"]
-    done = subprocess.run(command, input=json.dumps(asked).encode(), cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    done = subprocess.run(command, input=json.dumps(job).encode(), cwd=ROOT, check=True, stdout=subprocess.PIPE)
     taken: list[float] = json.loads(done.stdout)
     return taken
 
@@ -53,12 +53,12 @@ def _turn(supabase: str, platform: str, service_key: str, anon_key: str, token: 
     requests.get(status, headers={"Authorization": f"Bearer {bearer}"}, timeout=_TIMEOUT).raise_for_status()
 
 
-def _run(times: int, **asked: str) -> list[float]:
-    _turn(**asked)
+def _run(times: int, **addresses: str) -> list[float]:
+    _turn(**addresses)
     taken = []
     for _ in range(times):
         began = time.perf_counter()
-        _turn(**asked)
+        _turn(**addresses)
         taken.append(time.perf_counter() - began)
     return taken
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from deploy import aws_build, bundle
 from deploy.aws_build import Target, target_from
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="AWS's runtime client is for Linux")
 
 NAMES = ["wpp_create", "wpp_provision"]
+BILL = "wpp-functions.cdx.json"
+IMPORTED = {"requests", "urllib3", "idna", "certifi", "charset_normalizer", "jose", "cryptography", "cffi"}
 HERE = Target(
     f"{sys.version_info.major}.{sys.version_info.minor}",
     aws_build.this_machine(),
@@ -61,7 +65,8 @@ def event(name: str, token: str = "") -> dict[str, Any]:
 
 
 def test_a_second_build_gives_the_same_bytes(dist: Path, tmp_path: Path) -> None:
-    for again in aws_build.build(HERE, tmp_path):
+    zips = aws_build.build(HERE, tmp_path)
+    for again in (*zips, tmp_path / BILL):
         assert again.read_bytes() == (dist / again.name).read_bytes()
 
 
@@ -73,8 +78,7 @@ def test_a_zip_is_small_and_holds_what_is_used_and_no_more(dist: Path, name: str
     assert {"main.py", "wpp/_build.py", "certifi/cacert.pem"} <= names
     # Licences come along as the packages' own metadata; nothing else is not imported.
     packages = {n.split("/")[0] for n in names if "/" in n and ".dist-info/" not in n} - {"__pycache__"}
-    of_requests = {"requests", "urllib3", "idna", "certifi", "charset_normalizer"}
-    assert packages == {"wpp", "jose", "cryptography", "cffi"} | of_requests
+    assert packages == {"wpp", *IMPORTED}
 
 
 def test_each_module_is_compiled_and_its_source_not_looked_at(dist: Path) -> None:
@@ -89,7 +93,7 @@ def test_each_module_is_compiled_and_its_source_not_looked_at(dist: Path) -> Non
 def test_the_default_is_built_here_for_machines_of_another_kind(tmp_path: Path) -> None:
     target = target_from({})
     assert (target.python, target.arch) == ("3.13", "arm64")
-    aws_build._install(tmp_path / "packages", target)
+    aws_build.install(tmp_path / "packages", target)
     libraries = list(tmp_path.rglob("*.so"))
     assert any("cpython-313" in path.name for path in libraries)
     assert {struct.unpack("<H", path.read_bytes()[18:20])[0] for path in libraries} == {_AARCH64}
@@ -105,11 +109,19 @@ def test_a_wrong_target_is_named(env: dict[str, str], problem: str) -> None:
         target_from(env)
 
 
-def test_the_bill_of_materials_names_what_is_shipped(dist: Path) -> None:
-    bill = json.loads((dist / "wpp-functions.cdx.json").read_text())
-    names = {component["name"] for component in bill["components"]}
-    assert {"requests", "python-jose", "cryptography"} <= names
-    assert not names & {"ecdsa", "boto3", "flask"}
+def test_the_bill_of_materials_names_what_is_in_the_zips_and_the_files_it_may_be_installed_from(dist: Path) -> None:
+    bill = json.loads((dist / BILL).read_text())
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert bill["metadata"]["component"]["version"] == bundle.version()
+
+    named = {(canonicalize_name(component["name"]), Version(component["version"])) for component in bill["components"]}
+    files = zipfile.ZipFile(dist / "wpp_create.zip").namelist()
+    folders = {name.split("/")[0] for name in files if ".dist-info/" in name}
+    assert named == {parse_wheel_filename(folder.replace(".dist-info", "-py3-none-any.whl"))[:2] for folder in folders}
+    for component in bill["components"]:
+        assert component["purl"] == f"pkg:pypi/{component['name']}@{component['version']}"
+        (distribution,) = component["externalReferences"]
+        assert {digest["alg"] for digest in distribution["hashes"]} == {"SHA-256"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,11 +181,11 @@ def test_after_a_restore_the_connections_to_aws_are_new(monkeypatch: pytest.Monk
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
-    made = AwsSecrets().secret("WPP_SECRET", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf")
-    assert made is not None
-    made.value()
-    made.forget()
-    made.value()
+    secret = AwsSecrets().secret("WPP_SECRET", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf")
+    assert secret is not None
+    secret.value()
+    secret.forget()
+    secret.value()
     server.shutdown()
     server.server_close()
     assert len(accepted) == 2

@@ -16,20 +16,17 @@ from emulator.processes import ROOT, FunctionProcess, free_port
 from tests.support.environments import empty_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from emulator.stack import Stack
     from tests.support.callers import Caller
 
-SETTINGS = {"PROJECT": "a-project", "REGION": "europe-west1", "SUPABASE_URL": "https://api.example.org"}
+GIVEN = {"PROJECT": "a-project", "REGION": "europe-west1", "SUPABASE_URL": "https://api.example.org"}
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gcf, "_FOLDER", tmp_path_factory.mktemp("gcf"))
-        yield {folder.name: folder for folder in gcf.build()}
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {folder.name: folder for folder in gcf.build(tmp_path_factory.mktemp("gcf"))}
 
 
 def test_each_folder_holds_a_function_the_shared_package_and_its_requirements(folders: dict[str, Path]) -> None:
@@ -78,44 +75,82 @@ def _functions_framework(python: Path, name: str, folder: Path, stack: Stack) ->
 
 def test_gcloud_is_called_with_the_entry_point_the_settings_and_the_secrets() -> None:
     env = {
-        **SETTINGS,
-        "WPP_BASE_URL": "https://wpp.example.org/a,b",
-        "SECRETS": "WPP_SECRET=one:3 SUPABASE_ANON_KEY=two:1",
+        **GIVEN,
+        "SUPABASE_ANON_KEY": "anon-key",
+        "WPP_BASE_URL": "https://wpp.example.org",
+        "CORS_ALLOW_ORIGIN": "https://a.example, https://b.example",
+        "SECRETS": "WPP_SECRET=one:3 SUPABASE_JWT_SECRET=two:1",
     }
 
-    command = gcf.deploy_command(gcf._FOLDER / "wpp_create", env)
+    command = gcf.deploy_command(gcf.FOLDER / "wpp_create", env)
 
     assert command[:5] == ["gcloud", "functions", "deploy", "wpp-create", "--gen2"]
     assert _value(command, "--entry-point") == "wpp_create"
-    assert _value(command, "--source") == str(gcf._FOLDER / "wpp_create")
+    assert _value(command, "--source") == str(gcf.FOLDER / "wpp_create")
     assert _value(command, "--set-secrets").split(",") == [
         "SUPABASE_SERVICE_ROLE_KEY=supabase-service-role-key:latest",  # what is not named keeps its default
         "WPP_SECRET=one:3",
-        "SUPABASE_ANON_KEY=two:1",
+        "SUPABASE_JWT_SECRET=two:1",
     ]
     variables = _value(command, "--set-env-vars").removeprefix("^|^").split("|")
-    assert "SUPABASE_URL=https://api.example.org" in variables
-    assert "WPP_BASE_URL=https://wpp.example.org/a,b" in variables
+    assert variables == [
+        "SUPABASE_URL=https://api.example.org",
+        "SUPABASE_ANON_KEY=anon-key",
+        "WPP_BASE_URL=https://wpp.example.org",
+        "CORS_ALLOW_ORIGIN=https://a.example, https://b.example",
+        "THREADS=16",
+    ]
 
 
 def _value(command: list[str], option: str) -> str:
     return command[command.index(option) + 1]
 
 
-def test_secrets_never_become_settings() -> None:
+def test_a_variable_that_is_a_secret_is_not_a_plain_one_too() -> None:
+    env = {**GIVEN, "SUPABASE_ANON_KEY": "anon-key", "SECRETS": "SUPABASE_ANON_KEY=anon:latest"}
+    command = gcf.deploy_command(gcf.FOLDER / "wpp_create", env)
+    assert "SUPABASE_ANON_KEY=anon:latest" in _value(command, "--set-secrets")
+    assert "anon-key" not in " ".join(command)
+
+
+def test_the_value_of_a_secret_never_gets_into_the_call() -> None:
     env = {
-        **SETTINGS,
+        **GIVEN,
         "WPP_SECRET": "top-secret",
         "SUPABASE_SERVICE_ROLE_KEY": "top-secret",
         "SUPABASE_JWT_SECRET": "top-secret",
     }
 
-    assert "top-secret" not in " ".join(gcf.deploy_command(gcf._FOLDER / "wpp_create", env))
+    assert "top-secret" not in " ".join(gcf.deploy_command(gcf.FOLDER / "wpp_create", env))
 
 
-def test_what_is_missing_is_named_at_once() -> None:
-    with pytest.raises(SystemExit, match="PROJECT, REGION, SUPABASE_URL"):
-        gcf.deploy_command(gcf._FOLDER / "wpp_create", {})
+def test_everything_that_is_missing_is_named_at_once() -> None:
+    with pytest.raises(SystemExit) as refused:
+        gcf.deploy_command(gcf.FOLDER / "wpp_create", {})
+    for name in ("PROJECT", "REGION", "SUPABASE_URL"):
+        assert f"{name} is missing" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"PROJECT": "--impersonate-service-account=x"}, "PROJECT is missing or not a name"),
+        ({"REGION": "europe west1"}, "REGION is missing or not a name"),
+        ({"SUPABASE_URL": "http://api.example.org"}, "SUPABASE_URL must be an https:// address"),
+        ({"WPP_QR_WAIT_SECONDS": "soon"}, "WPP_QR_WAIT_SECONDS must be a number"),
+        ({"CORS_ALLOW_ORIGIN": "https://a.example|WPP_SECRET=mine"}, "CORS_ALLOW_ORIGIN must not contain |"),
+        ({"LOG_LEVEL": "INFO\nDEBUG"}, "LOG_LEVEL must not contain | or line breaks"),
+        ({"SECRETS": "WPP_SECRET"}, "SECRETS must be like NAME=secret:latest, not WPP_SECRET"),
+        ({"SECRETS": "WPP_SECRET=wpp-secret"}, "SECRETS must be like NAME=secret:latest, not WPP_SECRET=wpp-secret"),
+        ({"PATH": "/nowhere"}, "gcloud is not found"),
+    ],
+)
+def test_what_is_wrong_is_explained_in_a_line_and_not_in_a_traceback(wrong: dict[str, str], problem: str) -> None:
+    deployed = _deploy(**wrong)
+    assert deployed.returncode == 1
+    assert problem in deployed.stderr
+    assert "Traceback" not in deployed.stderr
+    assert deployed.stdout == ""
 
 
 @pytest.mark.parametrize(("outcome", "calls"), [(0, 2), (3, 1)])
@@ -142,5 +177,5 @@ def test_a_dry_run_prints_the_calls_and_makes_none(tmp_path: Path) -> None:
 
 def _deploy(**env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "deploy.gcf", "deploy"]
-    environ = {**os.environ, **SETTINGS, "PYTHONPATH": str(ROOT / "shared"), **env}
+    environ = {**os.environ, **GIVEN, "PYTHONPATH": str(ROOT / "shared"), **env}
     return subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(
     shutil.which("rsync") is None and not os.environ.get("CI"), reason="rsync is not installed: apt-get install rsync"
 )
-ANSWERS_NONSENSE = "def wpp_create(request):\n    return {'hello': 'world'}\n"
+ANOTHER_FUNCTION = "def wpp_create(request):\n    return {'hello': 'world'}\n"
 
 
 class Server:
@@ -36,7 +36,7 @@ class Server:
         self.project = folder / "project"
         for name in ("shared", "functions"):
             shutil.copytree(ROOT / name, self.project / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "requirements.lock", self.project)
+        shutil.copy(ROOT / "requirements-server.lock", self.project)
         self.dest = folder / "dest"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -85,11 +85,11 @@ class Server:
 @pytest.fixture(scope="module")
 def server(_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A first release is deployed and serves."""
-    made = Server(tmp_path_factory.mktemp("own"), _stack)
-    first = made.deploy()
+    deployed = Server(tmp_path_factory.mktemp("own"), _stack)
+    first = deployed.deploy()
     assert first.returncode == 0, first.stdout + first.stderr
-    yield made
-    made.stop()
+    yield deployed
+    deployed.stop()
 
 
 def test_the_sent_tree_serves_both_functions_in_an_empty_environment(server: Server, caller: Caller) -> None:
@@ -116,14 +116,14 @@ def test_nobody_who_calls_during_a_deployment_sees_it(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "said"),
+    ("path", "text", "message"),
     [
         ("functions/wpp_create/main.py", "\nraise RuntimeError('broken')\n", "cannot be loaded: ['wpp_create']"),
-        ("functions/wpp_create/main.py", f"\n\n{ANSWERS_NONSENSE}", "wpp-create answers 200 with version None"),
+        ("functions/wpp_create/main.py", f"\n\n{ANOTHER_FUNCTION}", "wpp-create answers 200 with version None"),
         ("shared/wpp/faas/server.py", "\ndef broken(:\n", "the server does not start"),
     ],
 )
-def test_a_broken_release_never_serves(server: Server, path: str, text: str, said: str) -> None:
+def test_a_broken_release_never_serves(server: Server, path: str, text: str, message: str) -> None:
     before, served = server.version(), (server.dest / "current").resolve()
     file = server.project / path
     whole = file.read_text()
@@ -134,7 +134,7 @@ def test_a_broken_release_never_serves(server: Server, path: str, text: str, sai
     file.write_text(whole)
 
     assert deployed.returncode != 0
-    assert said in deployed.stderr
+    assert message in deployed.stderr
     assert "NOT DEPLOYED" in deployed.stderr
     assert calling.failures == []
     assert set(calling.versions) == {before}
@@ -147,7 +147,7 @@ def test_a_release_that_does_not_answer_once_it_serves_is_taken_back(server: Ser
     server.change("functions/wpp_create/main.py", "\n# changed again\n")
     with Calling(f"{server.url}/functions/v1/wpp-create") as calling:
         wait_for(lambda: calling.versions)
-        deployed = server.deploy(RESTART="true", WAIT="3")
+        deployed = server.deploy(RESTART="true", WAIT="2")
 
     assert deployed.returncode != 0
     assert "answers as before" in deployed.stderr
@@ -173,13 +173,13 @@ def test_a_restart_that_fails_is_followed_by_one_of_the_old_release(server: Serv
     assert set(calling.versions) == {before}
 
 
-def test_a_process_id_of_somebody_else_is_left_alone(server: Server) -> None:
-    """As after a restart of the machine: the file is there, and its number is another program's."""
+def test_a_process_id_of_another_program_is_left_alone(server: Server) -> None:
+    """As after a restart of the machine: the file remains, and its number is another program's."""
     pid = server.dest / "gunicorn.pid"
     ours = pid.read_text()
     with subprocess.Popen(["sleep", "60"]) as other:
         pid.write_text(str(other.pid))
-        deployed = server.deploy(WAIT="2")
+        deployed = server.deploy(WAIT="1")
         assert other.poll() is None
         other.kill()
     pid.write_text(ours)
@@ -197,7 +197,45 @@ def test_a_deployment_that_was_overtaken_changes_nothing(server: Server) -> None
     assert (server.dest / "current").resolve() == served
 
 
-def test_secrets_that_everybody_can_read_are_refused(server: Server) -> None:
+def started_with(folder: Path, env_file: str) -> tuple[subprocess.CompletedProcess[str], dict[str, str]]:
+    """What reload.sh starts with this env file, and the environment that it gets."""
+    (folder / "current").mkdir()
+    shutil.copy(ROOT / "shared/deploy/selfhosted/reload.sh", folder / "current")
+    (folder / "env").write_text(env_file)
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\nenv -0 > {folder}/got\n")
+    python.chmod(0o755)
+    command = ["sh", str(folder / "current/reload.sh")]
+    environ = {"PATH": os.environ["PATH"], "PYTHON": str(python)}
+    run = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, check=False)
+    got = (folder / "got").read_text().split("\0") if (folder / "got").exists() else []
+    return run, dict(line.split("=", 1) for line in got if line)
+
+
+def test_the_env_file_is_data_of_which_nothing_is_run_or_expanded(tmp_path: Path) -> None:
+    lines = ["# WPP_SECRET=a comment", "", "A=$(touch hacked) `touch hacked` $HOME; touch hacked", "B=a==b c",
+             'C="quoted # value"', "D='it \"is\"'", 'E="', "LAST=without a line break"]  # fmt: skip
+    run, environment = started_with(tmp_path, "\n".join(lines))
+    assert (run.returncode, run.stderr) == (0, "")
+    expected = {"A": lines[2][2:], "B": "a==b c", "C": "quoted # value", "D": 'it "is"', "E": '"'}
+    assert expected | {"LAST": "without a line break"} == {
+        n: v for n, v in environment.items() if len(n) == 1 or n == "LAST"
+    }
+    assert "WPP_SECRET" not in environment
+    assert not list(tmp_path.rglob("hacked"))
+
+
+@pytest.mark.parametrize("line", ["export A=b", "A", "=b", "1A=b", "A-B=c", "A$(touch hacked)=b"])
+def test_a_line_of_the_env_file_that_sets_nothing_is_refused(tmp_path: Path, line: str) -> None:
+    run, environment = started_with(tmp_path, f"B=secret\n{line}\n")
+    assert run.returncode != 0
+    assert "a line is not like NAME=value" in run.stderr
+    assert "secret" not in run.stderr
+    assert environment == {}
+    assert not list(tmp_path.rglob("hacked"))
+
+
+def test_an_env_file_that_everybody_can_read_is_refused(server: Server) -> None:
     (server.dest / "env").chmod(0o644)
     refused = server.deploy()
     (server.dest / "env").chmod(0o600)
@@ -211,9 +249,9 @@ def test_an_interrupted_deployment_puts_the_old_release_back(server: Server) -> 
     process = server.start(RESTART="sleep 0.2", WAIT="6")
     wait_for(lambda: (server.dest / "current").resolve() != served)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "answers as before" in said
+    assert "answers as before" in errors
     assert (server.dest / "current").resolve() == served
     assert server.version() == before
 
@@ -238,7 +276,7 @@ def test_what_is_not_ours_is_left_alone_and_of_ours_the_release_before_is_kept(s
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"DEST": ""}, "DEST must be the folder"),
         ({"DEST": "/"}, "not a folder for functions"),
@@ -251,7 +289,9 @@ def test_what_is_not_ours_is_left_alone_and_of_ours_the_release_before_is_kept(s
         ({"SERVER_PYTHON": "no-such-python"}, "Python cannot be run there"),
     ],
 )
-def test_a_wrong_target_is_refused_before_anything_is_sent(server: Server, settings: dict[str, str], said: str) -> None:
+def test_a_wrong_target_is_refused_before_anything_is_sent(
+    server: Server, settings: dict[str, str], message: str
+) -> None:
     refused = server.deploy(**settings)
     assert refused.returncode != 0
-    assert said in refused.stderr
+    assert message in refused.stderr

@@ -33,7 +33,7 @@ RUDE = "import sys\n\n\ndef rude(request):\n    sys.exit(1)\n"
 
 @pytest.fixture(scope="module")
 def server(_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionProcess]:
-    """Both functions, and beside them a third one that works, some that cannot be loaded, and what is no function at all."""
+    """Both functions, and beside them a third one that works, some that cannot be loaded, and folders that are not functions."""
     folder = tmp_path_factory.mktemp("functions")
     shutil.copytree(ROOT / "functions", folder, dirs_exist_ok=True)
     sources = {**BROKEN, "hello_world": HELLO, "rude": RUDE, "_shared": "1 / 0\n", "with-dashes": "1 / 0\n"}

@@ -19,7 +19,7 @@ import yaml
 
 from emulator.processes import ROOT, free_port
 from tests.support.servers import start_server, wait_for
-from wpp.config import settings_from
+from wpp.config import config_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def service() -> dict[str, Any]:
 
 
 def test_the_compose_file_is_one_and_gives_the_functions_their_settings(service: dict[str, Any]) -> None:
-    settings = settings_from({name: value or "" for name, value in service["environment"].items()})
+    settings = config_from({name: value or "" for name, value in service["environment"].items()})
     assert settings.supabase_url == "http://kong:8000"
     assert settings.wpp_webhook_url == "https://supabase.example.org/functions/v1/wpp-webhook"
     assert settings.supabase_service_role_key.value() == "service-key"
@@ -93,7 +93,7 @@ def test_a_secret_that_is_missing_is_asked_for() -> None:
 
 
 class Edge(BaseHTTPRequestHandler):
-    """Stands for Supabase's edge runtime: says which path it was asked for."""
+    """Stands for Supabase's edge runtime: answers with the path of the request."""
 
     def do_GET(self) -> None:
         body = f"edge {self.path}".encode()
@@ -157,14 +157,14 @@ def test_envoy_leaves_all_other_names_to_the_edge_runtime(envoy: str, name: str)
 
 
 def test_a_browser_may_call_through_envoy(envoy: str) -> None:
-    asked = {
+    preflight = {
         "Origin": "https://app.example.org",
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization, apikey, content-type, idempotency-key",
     }
-    answer = requests.options(f"{envoy}/functions/v1/wpp-create", headers=asked, timeout=5)
+    answer = requests.options(f"{envoy}/functions/v1/wpp-create", headers=preflight, timeout=5)
     assert answer.ok
-    assert answer.headers["Access-Control-Allow-Origin"] in ("*", asked["Origin"])
+    assert answer.headers["Access-Control-Allow-Origin"] in ("*", preflight["Origin"])
     assert "POST" in answer.headers["Access-Control-Allow-Methods"]
 
 
@@ -199,7 +199,7 @@ def test_kong_leads_exactly_our_names_to_us() -> None:
         assert (route["paths"], route["strip_path"]) == ([f"/functions/v1/{name}"], True)
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None and not IN_CI, reason="there is no systemd-analyze here")
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None and not IN_CI, reason="systemd-analyze is not installed")
 def test_systemd_takes_the_unit() -> None:
     run = subprocess.run(
         ["systemd-analyze", "verify", str(FILES / "wpp-functions.service")], capture_output=True, text=True, check=False

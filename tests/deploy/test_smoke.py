@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.smoke import Deployment, smoke
 from emulator.processes import ROOT, FunctionProcess, free_port
 from tests.support.servers import start_server
 
@@ -29,7 +30,7 @@ def server(_stack: Stack) -> Iterator[FunctionProcess]:
         yield process
 
 
-def smoke(url: str, **env: str) -> subprocess.CompletedProcess[str]:
+def make_smoke(url: str, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "deploy.smoke", *([url] if url else [])]
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "shared"), **env}
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
@@ -40,7 +41,7 @@ def lines(smoked: subprocess.CompletedProcess[str], check: str) -> list[str]:
 
 
 def test_all_is_well(server: FunctionProcess) -> None:
-    smoked = smoke(server.url + "/functions/v1")
+    smoked = make_smoke(server.url + "/functions/v1")
 
     assert smoked.returncode == 0
     assert smoked.stdout.count(" ok ") == 6
@@ -50,7 +51,7 @@ def test_all_is_well(server: FunctionProcess) -> None:
 
 
 def test_with_a_token_it_makes_a_full_call_and_prints_no_credential(server: FunctionProcess, caller: Caller) -> None:
-    smoked = smoke(server.url, SMOKE_TOKEN=caller.token)
+    smoked = make_smoke(server.url, SMOKE_TOKEN=caller.token)
 
     assert smoked.returncode == 0
     assert "8 of 8 checks passed" in smoked.stdout
@@ -62,14 +63,14 @@ def test_with_a_token_it_makes_a_full_call_and_prints_no_credential(server: Func
 
 
 def test_a_token_that_is_not_accepted_fails(server: FunctionProcess) -> None:
-    smoked = smoke(server.url, SMOKE_TOKEN="not.a.token")
+    smoked = make_smoke(server.url, SMOKE_TOKEN="not.a.token")
 
     assert smoked.returncode == 1
     assert all("401 instead of 200" in line for line in lines(smoked, "full call"))
 
 
 def test_another_version_than_expected_fails(server: FunctionProcess) -> None:
-    smoked = smoke(server.url, EXPECT_VERSION="v2")
+    smoked = make_smoke(server.url, EXPECT_VERSION="v2")
 
     assert smoked.returncode == 1
     assert "version source answers, not v2" in smoked.stdout
@@ -77,7 +78,7 @@ def test_another_version_than_expected_fails(server: FunctionProcess) -> None:
 
 def test_functions_that_are_not_configured_fail() -> None:
     with start_server(ROOT / "functions") as unconfigured:
-        smoked = smoke(unconfigured.url)
+        smoked = make_smoke(unconfigured.url)
 
     assert smoked.returncode == 1
     assert all("500 instead of 401: Not configured" in line for line in lines(smoked, "no token"))
@@ -88,22 +89,31 @@ def test_a_function_that_cannot_be_loaded_fails_and_the_other_is_still_checked(t
     shutil.copytree(ROOT / "functions", tmp_path, dirs_exist_ok=True)
     (tmp_path / "wpp_create/main.py").write_text("1 / 0\n")
     with start_server(tmp_path, stack.environment()) as half:
-        smoked = smoke(half.url)
+        smoked = make_smoke(half.url)
 
     assert smoked.returncode == 1
     assert "4 of 6 checks passed" in smoked.stdout
 
 
-def test_nobody_at_the_address_fails() -> None:
-    smoked = smoke(f"http://127.0.0.1:{free_port()}")
+def test_an_address_where_nothing_listens_fails() -> None:
+    smoked = make_smoke(f"http://127.0.0.1:{free_port()}")
 
     assert smoked.returncode == 1
-    assert smoked.stdout.count("no answer") == 6
+    assert smoked.stdout.count("no answer") == smoked.stdout.count("Connection refused") == 6
+
+
+def test_the_token_is_sent_and_not_a_password_of_the_netrc_file(
+    server: FunctionProcess, caller: Caller, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password mine\n")
+    smoked = make_smoke(server.url, SMOKE_TOKEN=caller.token, NETRC=str(tmp_path / "netrc"))
+
+    assert "8 of 8 checks passed" in smoked.stdout
 
 
 @pytest.mark.parametrize("url", ["", "ftp://example.org", "file:///etc/passwd", "api.example.org"])
-def test_an_address_that_is_none_is_explained(url: str) -> None:
-    smoked = smoke(url)
+def test_an_invalid_address_is_explained(url: str) -> None:
+    smoked = make_smoke(url)
 
     assert smoked.returncode == 2
     assert "make smoke URL=" in smoked.stderr
@@ -113,8 +123,12 @@ class Gateway:
     """A gateway that answers all by itself: each method with a status, headers and a body."""
 
     def __init__(self, answers: dict[str, tuple[int, list[tuple[str, str]], str]]) -> None:
+        self.received: list[dict[str, str]] = []
+        received = self.received
+
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
+                received.append(dict(self.headers))
                 status, headers, body = answers[self.command]
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 self.send_response(status)
@@ -131,7 +145,7 @@ class Gateway:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -149,7 +163,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "problem"),
     [
         ({}, None),
         ({"OPTIONS": (204, [ORIGIN, ORIGIN, ALLOWED], "")}, "two Access-Control-Allow-Origin"),
@@ -158,24 +172,31 @@ GOOD = {
         ({"OPTIONS": (204, [ORIGIN, (ALLOWED[0], "authorization, apikey")], "")}, "does not allow content-type"),
         ({"OPTIONS": (405, [ORIGIN, ALLOWED], "")}, "405 instead of 204"),
         ({"GET": (200, [JSON], '{"function": "hello"}')}, "another function answers: 'hello'"),
-        ({"GET": (200, [("Content-Type", "text/html")], "<html>")}, "200 with a body that is no JSON object"),
+        ({"GET": (200, [("Content-Type", "text/html")], "<html>")}, "200 with a body that is not a JSON object"),
         ({"GET": (302, [("Location", "http://127.0.0.1:9/")], "")}, "302 instead of 200"),
         ({"POST": (200, [JSON, ORIGIN], "{}")}, "200 instead of 401"),
     ],
 )
 def test_what_a_gateway_gets_wrong_is_named(
-    change: dict[str, tuple[int, list[tuple[str, str]], str]], said: str | None
+    capsys: pytest.CaptureFixture[str], change: dict[str, tuple[int, list[tuple[str, str]], str]], problem: str | None
 ) -> None:
     gateway = Gateway({**GOOD, **change})
     try:
-        smoked = smoke(gateway.url)
+        passed = smoke(Deployment(gateway.url), ["wpp-create"])
     finally:
         gateway.close()
 
-    ours = [line for line in smoked.stdout.splitlines() if line.startswith("wpp-create")]
-    failed = [line for line in ours if "FAILED" in line]
-    if said is None:
-        assert failed == []
-    else:
-        assert len(failed) == 1
-        assert said in failed[0]
+    failed = [line for line in capsys.readouterr().out.splitlines() if "FAILED" in line]
+    assert passed == (failed == [])
+    assert len(failed) == (problem is not None)
+    assert all(problem in line for line in failed if problem)
+
+
+def test_the_anon_key_is_sent_with_each_request_as_supabase_js_does() -> None:
+    gateway = Gateway(GOOD)
+    try:
+        smoke(Deployment(gateway.url, api_key="anon-key"), ["wpp-create"])
+    finally:
+        gateway.close()
+
+    assert [headers.get("apikey") for headers in gateway.received] == ["anon-key"] * 3

@@ -1,4 +1,4 @@
-"""What the connect page and scripts have the local stack do and tell, without a browser."""
+"""The controls of the local stack, as the connect page and scripts use them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_calls_at_the_same_time_are_shown_with_their_own_upstream_calls(local: L
     assert sum(upstream["call"] == "create" for call in shown for upstream in call["upstream"]) == 1
 
 
-def test_a_control_is_for_no_other_site_and_says_what_is_not_there(local: Local) -> None:
+def test_a_control_refuses_other_sites_and_names_what_it_does_not_find(local: Local) -> None:
     platform = local.stack.platform_server.url
     for address in (f"{local.url}/_page/reset", f"{platform}/_emulator/clear"):
         for headers in (
@@ -44,4 +44,4 @@ def test_a_control_is_for_no_other_site_and_says_what_is_not_there(local: Local)
         assert requests.post(address, json={}, headers=own, timeout=5).status_code == 200
     for body, missing in (({"session": "client_x"}, "client_x"), ({}, "session")):
         answer = requests.post(f"{platform}/_emulator/scan", json=body, timeout=5)
-        assert (answer.status_code, answer.json()) == (404, {"error": f"there is no {missing}"})
+        assert (answer.status_code, answer.json()) == (404, {"error": f"not found: {missing}"})

@@ -31,14 +31,14 @@ pytestmark = [
     ),
     pytest.mark.skipif(not shutil.which("npm") and not os.environ.get("CI"), reason="supabase-js is fetched with npm"),
 ]
-# A browser for tests has no business with the network.
+# A browser for tests needs no network.
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[Local]:
-    with local_stack(0, show=False, own={"WPP_DEADLINE_SECONDS": "2", "WPP_QR_WAIT_SECONDS": "1.5"}) as started:
+    with local_stack(0, show=False, own={"WPP_DEADLINE_SECONDS": "1.5", "WPP_QR_WAIT_SECONDS": "1"}) as started:
         yield started
 
 
@@ -52,7 +52,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(local: Local, browser: Browser) -> Iterator[Any]:
-    """Opens the page on a stack as on the first day; takes what the browser is set to."""
+    """Opens the page on an empty stack; takes the options of the browser context."""
     requests.post(f"{local.url}/_page/reset", json={}, timeout=10).raise_for_status()
     local.stack.platform.settings.qr_delay = 0.3
     errors: list[str] = []
@@ -132,7 +132,7 @@ FAULTS = {
     "The platform drops every connection": "The WhatsApp platform cannot be reached",
     "A proxy answers 502 for the platform": "The WhatsApp platform cannot be reached",
     "The platform refuses WPP_SECRET": "WhatsApp cannot be connected at the moment",
-    # A key just made may be refused for a while, so it is tried until the time is over.
+    # A new key may be refused for a while, so it is tried until the time is over.
     "The platform refuses the organization's key": "This took too long",
     "The platform takes 2 seconds for each call": "The WhatsApp platform does not answer in time",
     "The answer to `create` is lost every time": "The WhatsApp platform cannot be reached",
@@ -198,7 +198,7 @@ def test_it_speaks_russian_to_a_russian_browser_and_needs_no_mouse(opened: Any) 
     assert page.locator("html").get_attribute("lang") == "ru"
     page.get_by_role("button", name="20 с: новый QR").click()
     expect(page.locator("#clock")).to_have_text("впереди на 20 с")
-    expect(page.locator("details").last).to_contain_text(re.compile(r"мс · \d+ вызов.*ожидани"))
+    expect(page.locator("details").last).to_contain_text(re.compile(r"мс · \d+ вызов.*обращени"))
     counted = page.evaluate("import('/_page/texts.js').then((t) => [1, 3, 11, 22].map((n) => t.counted(n, 'calls')))")
     assert counted == ["1 вызов", "3 вызова", "11 вызовов", "22 вызова"]
     # Nothing is left in the other language.
@@ -215,7 +215,7 @@ def test_a_page_whose_stack_has_ended_says_so(opened: Any, local: Local) -> None
     expect(page.locator("#trouble")).to_be_hidden()
 
 
-def test_what_was_forgotten_by_a_reset_is_a_clear_answer(opened: Any, local: Local) -> None:
+def test_a_session_that_a_reset_removed_is_answered_as_not_found(opened: Any, local: Local) -> None:
     page = signed_in(opened())
     page.get_by_role("button", name="Connect WhatsApp").click()
     expect(page.locator("figure img")).to_be_visible()
@@ -242,7 +242,7 @@ def test_a_phone_that_is_unlinked_is_noticed(opened: Any, local: Local) -> None:
     expect(page.locator("article").get_by_role("status")).not_to_contain_text("Connected")
 
 
-def test_a_look_that_fails_is_no_disconnection(opened: Any, local: Local) -> None:
+def test_a_poll_that_fails_does_not_show_a_disconnection(opened: Any, local: Local) -> None:
     page = opened()
     page.clock.install()
     signed_in(page)
@@ -271,7 +271,7 @@ def test_without_supabase_js_the_page_says_what_is_missing(local: Local, browser
 
 
 @pytest.mark.parametrize("width", [1280, 360])
-def test_nothing_sticks_out_of_a_wide_or_a_narrow_screen(opened: Any, width: int) -> None:
+def test_nothing_overflows_a_wide_or_a_narrow_screen(opened: Any, width: int) -> None:
     page = signed_in(opened(viewport={"width": width, "height": 800}))
     page.get_by_role("button", name="Connect WhatsApp").click()
     expect(page.locator("figure img")).to_be_visible()

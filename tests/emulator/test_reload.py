@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from emulator import reload
-from emulator.local import watch
+from emulator.code import Code
 from emulator.processes import ROOT, free_port, server_process
-from emulator.reload import Code, Watcher
+from emulator.reloader import Reloader
+from emulator.watcher import Watcher
 from tests.support.servers import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HELLO = "def hello(request):\n    return {'said': 'one'}\n"
+HELLO = "def hello(request):\n    return {'answer': 'one'}\n"
 
 
 @pytest.fixture
@@ -41,11 +41,10 @@ def test_a_save_between_trial_and_loading_is_not_loaded(code: Code) -> None:
     with server_process(code.environment(), port, configuration=code.server_configuration) as server:
         server.wait_until_ready()
 
-        def said() -> str:
-            answer = requests.post(f"{server.url}/functions/v1/hello", timeout=5)
-            return str(answer.json().get("said"))
+        def answer() -> str:
+            return str(requests.post(f"{server.url}/functions/v1/hello", timeout=5).json().get("answer"))
 
-        assert said() == "one"
+        assert answer() == "one"
         hello.write_text(HELLO.replace("one", "two"))
         copy = code.copied()
         assert code.problem(copy) is None
@@ -53,7 +52,7 @@ def test_a_save_between_trial_and_loading_is_not_loaded(code: Code) -> None:
         errors.write_text("class WppError(Exception\n")
         code.serve(copy)
         server.reload()
-        wait_for(lambda: said() == "two")
+        wait_for(lambda: answer() == "two")
         assert not server.ended
 
 
@@ -85,13 +84,11 @@ def test_what_is_wrong_is_one_line_with_the_path_of_the_source(
         ("import subprocess\nsubprocess.run(['sleep', '60'])\n", "more than 1 seconds"),
     ],
 )
-def test_code_that_never_ends_loading_or_ends_all_is_a_problem(
-    code: Code, text: str, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reload, "_TRIAL_SECONDS", 1.0)
+def test_code_that_never_ends_loading_or_ends_all_is_a_problem(code: Code, text: str, expected: str) -> None:
     (code.sources["functions"] / "hello/main.py").write_text(text)
     began = time.monotonic()
-    assert expected in str(code.problem(code.copied()))
+    with Code(code.sources["functions"], code.sources["shared/wpp"], trial_seconds=1.0) as hasty:
+        assert expected in str(hasty.problem(hasty.copied()))
     assert time.monotonic() - began < 10
 
 
@@ -107,7 +104,7 @@ def test_a_trial_under_way_can_be_ended(code: Code) -> None:
         assert code.problem(copy) == "the stack is ending"
 
 
-def test_what_is_no_function_is_not_tried(code: Code) -> None:
+def test_only_functions_are_tried(code: Code) -> None:
     for name in ("my-function", "_shared", "hello copy", "Big"):
         (code.sources["functions"] / name).mkdir()
         (code.sources["functions"] / name / "main.py").write_text("1 / 0\n")
@@ -119,21 +116,21 @@ def test_what_is_no_function_is_not_tried(code: Code) -> None:
     assert code.problem(code.copied()) is None
 
 
-def test_a_change_is_told_until_it_could_be_used(tmp_path: Path) -> None:
-    told: list[list[Path]] = []
+def test_a_change_is_reported_until_it_could_be_used(tmp_path: Path) -> None:
+    reported: list[list[Path]] = []
     watcher = Watcher([tmp_path, tmp_path / "missing"])
     (tmp_path / "a.py").write_text("")
 
     def changed(paths: list[Path]) -> bool:
-        told.append(paths)
-        return len(told) > 1
+        reported.append(paths)
+        return len(reported) > 1
 
     watcher.start(changed, lambda: None)
-    wait_for(lambda: len(told) == 2)
+    wait_for(lambda: len(reported) == 2)
     time.sleep(1)
     watcher.stop()
     watcher.wait()
-    assert told == [[tmp_path / "a.py"]] * 2
+    assert reported == [[tmp_path / "a.py"]] * 2
 
 
 def test_copies_that_serve_or_did_lately_are_kept_and_no_others(code: Code) -> None:
@@ -153,7 +150,7 @@ def test_copies_that_serve_or_did_lately_are_kept_and_no_others(code: Code) -> N
     assert sorted(served[0].parent.iterdir()) == before
 
 
-def test_what_code_does_at_its_end_or_beside_is_no_problem(code: Code) -> None:
+def test_threads_and_exit_handlers_of_code_are_not_a_problem(code: Code) -> None:
     main = code.sources["functions"] / "hello/main.py"
     main.write_text(HELLO + "import atexit, threading, time\natexit.register(print, 'bye')\n"
                     "threading.Thread(target=time.sleep, args=[30]).start()\n")  # fmt: skip
@@ -167,12 +164,12 @@ def test_a_save_while_the_server_has_ended_is_served_by_the_next(code: Code) -> 
     watcher = Watcher(code.sources.values())
     with server_process(code.environment(), port, configuration=code.server_configuration) as server:
         server.wait_until_ready()
-        watch(watcher, code, server)
+        Reloader(watcher, code, server).start()
         first = server.pid
         server.kill()
         wait_for(lambda: server.pid != first)
         server.kill()  # so soon that it is left alone for a moment
         hello.write_text(HELLO.replace("one", "two"))
-        wait_for(lambda: requests.get(f"{server.url}/hello", timeout=5).json() == {"said": "two"})
+        wait_for(lambda: requests.get(f"{server.url}/hello", timeout=5).json() == {"answer": "two"})
         watcher.stop()
         watcher.wait()

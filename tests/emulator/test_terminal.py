@@ -14,7 +14,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 import requests
@@ -23,10 +23,11 @@ from emulator.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
 STACK = [sys.executable, "-m", "emulator"]
 CLEAN = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "TERM": "xterm", "LANG": "C.UTF-8"}
-HELLO = "def hello(request):\n    return {'said': 'one'}\n"
+HELLO = "def hello(request):\n    return {'answer': 'one'}\n"
 
 
 class Terminal:
@@ -53,11 +54,22 @@ class Terminal:
                     break
         raise AssertionError(f"{pattern!r} is not in:\n{self.shown}")
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
+        """As when a person closes the window."""
+        if self._own >= 0:
+            os.close(self._own)
+            self._own = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
             self.process.wait(15)
-        os.close(self._own)
+        self.hang_up()
 
 
 @pytest.fixture
@@ -71,9 +83,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def terminal(folder: Path) -> Iterator[Terminal]:
     marked = {"FUNCTIONS_DIR": str(folder), "WPP_MARK": str(folder)}  # the server has it in its environment too
-    opened = Terminal([*STACK, "run", "--port", "0"], CLEAN | marked)
-    yield opened
-    opened.close()
+    with Terminal([*STACK, "run", "--port", "0"], CLEAN | marked) as opened:
+        yield opened
 
 
 def processes_with(text: str) -> list[str]:
@@ -100,11 +111,11 @@ def test_run_says_what_is_where_picks_up_changes_and_ends_with_ctrl_c(terminal: 
     main = folder / "hello/main.py"
     main.write_text("def hello(request:\n")
     assert terminal.read_until(r"error:\S* (.*)")[1].startswith(f"{main}:1 SyntaxError: ")
-    assert requests.post(url, timeout=10).json() == {"said": "one"}
+    assert requests.post(url, timeout=10).json() == {"answer": "one"}
     main.write_text(HELLO.replace("one", "two"))
     terminal.read_until("reloaded: .*hello/main.py")
     give_up = time.monotonic() + 10
-    while requests.post(url, timeout=10).json() != {"said": "two"}:
+    while requests.post(url, timeout=10).json() != {"answer": "two"}:
         assert time.monotonic() < give_up, terminal.shown
     requests.post(url.replace("hello", "wpp-create"), timeout=10)
     terminal.read_until(r"wpp-create +\S*401\S* .*missing_authorization\r\n")
@@ -121,7 +132,7 @@ def test_run_says_what_is_where_picks_up_changes_and_ends_with_ctrl_c(terminal: 
     (server,) = [pid for pid in processes_with(str(folder)) if is_server(pid)]
     os.killpg(int(server), signal.SIGKILL)
     terminal.read_until("started again")
-    while requests.post(url, timeout=10).json() != {"said": "two"}:
+    while requests.post(url, timeout=10).json() != {"answer": "two"}:
         assert time.monotonic() < give_up + 10, terminal.shown
 
     assert len(processes_with(str(folder))) >= 3  # the stack, gunicorn, its worker
@@ -135,10 +146,9 @@ def test_code_that_is_broken_at_the_start_is_one_line_and_a_hanging_trial_ends_w
     terminal: Terminal, folder: Path
 ) -> None:
     (folder / "hello/main.py").write_text("def hello(request:\n")
-    with_it = Terminal([*STACK, "run", "--port", "0"], CLEAN | {"FUNCTIONS_DIR": str(folder)})
-    with_it.read_until(rf"error:\S* {re.escape(str(folder))}/hello/main.py:1 SyntaxError.*not served")
-    with_it.read_until("Ctrl-C ends it all")
-    with_it.close()
+    with Terminal([*STACK, "run", "--port", "0"], CLEAN | {"FUNCTIONS_DIR": str(folder)}) as broken:
+        broken.read_until(rf"error:\S* {re.escape(str(folder))}/hello/main.py:1 SyntaxError.*not served")
+        broken.read_until("Ctrl-C ends it all")
 
     terminal.read_until("Ctrl-C ends it all")
     (folder / "hello/main.py").write_text("import time\ntime.sleep(60)\n")
@@ -147,12 +157,33 @@ def test_code_that_is_broken_at_the_start_is_one_line_and_a_hanging_trial_ends_w
     assert terminal.process.wait(5) == 128 + signal.SIGTERM
 
 
-def test_run_ends_with_its_terminal_and_says_which_settings_it_lacks() -> None:
-    opened = Terminal([*STACK, "run", "--port", "0"], CLEAN)
-    opened.read_until("Ctrl-C ends it all")
-    os.close(opened._own)
-    assert opened.process.wait(5) == 128 + signal.SIGHUP
+def test_run_ends_with_its_terminal() -> None:
+    with Terminal([*STACK, "run", "--port", "0"], CLEAN) as opened:
+        opened.read_until("Ctrl-C ends it all")
+        opened.hang_up()
+        assert opened.process.wait(15) == 128 + signal.SIGHUP
 
+
+def test_run_ends_with_a_terminal_that_closes_while_it_starts(folder: Path) -> None:
+    (folder / "hello/main.py").write_text("def hello(request:\n")
+    with Terminal([*STACK, "run", "--port", "0"], CLEAN | {"FUNCTIONS_DIR": str(folder)}) as opened:
+        opened.read_until("SyntaxError")  # the addresses are printed after this, to nobody
+        opened.hang_up()
+        assert opened.process.wait(15) == 128 + signal.SIGHUP
+
+
+def test_printing_to_a_closed_terminal_changes_no_exit_status() -> None:
+    script = (
+        "import os, time\nfrom emulator.terminal import say\nsay('up')\n"
+        "while os.isatty(1):\n    time.sleep(0.01)\nsay('lost')\nexit(7)\n"
+    )
+    with Terminal([sys.executable, "-c", script], CLEAN) as opened:
+        opened.read_until("up")
+        opened.hang_up()
+        assert opened.process.wait(15) == 7
+
+
+def test_run_says_in_one_line_which_settings_it_lacks() -> None:
     env = CLEAN | {"SUPABASE_URL": "https://a.example"}
     command = [*STACK, "run", "--port", "0"]
     ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=30, check=False)
@@ -234,9 +265,9 @@ def test_what_an_install_lacks_is_one_line(tmp_path: Path) -> None:
         ran = subprocess.run(
             command, cwd=tmp_path, env=CLEAN | nobody, capture_output=True, text=True, timeout=60, check=False
         )
-        said, _, last = ran.stderr.partition("\n")
+        first, _, last = ran.stderr.partition("\n")
         assert (ran.returncode, last.startswith("make: ***"), last.count("\n")) == (2, True, 1)
-        return said
+        return first
 
     assert failed("PYTHON=no-such-python").startswith("error: 'no-such-python' is not found")
     old = tmp_path / "python3.8"

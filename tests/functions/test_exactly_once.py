@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def upstream_work(answer: requests.Response) -> tuple[int, int]:
-    """Calls and waits, as the answer itself says."""
+    """Calls and round trips, as the answer itself says."""
     match = re.search(r'desc="(\d+) calls, (\d+) round trips"', answer.headers["Server-Timing"])
     assert match
     return int(match[1]), int(match[2])
@@ -29,15 +29,22 @@ def received(stack: Stack) -> list[str]:
     return [r.call for r in [*stack.supabase_server.received, *stack.platform_server.received]]
 
 
-def test_a_first_creation_takes_at_most_five_waits(caller: Caller) -> None:
-    # With latency every call takes long enough that what overlaps counts as one wait and nothing else does.
+@pytest.mark.parametrize("create_starts", [True, False])
+def test_a_first_creation_takes_at_most_six_round_trips(caller: Caller, *, create_starts: bool) -> None:
+    caller.stack.platform.settings.create_starts = create_starts
+    # With latency every call takes long enough that what overlaps counts as one round trip and nothing else does.
     caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.03
-    calls, waits = upstream_work(caller.create())
-    assert waits <= 5
+    calls, round_trips = upstream_work(caller.create())
+    assert round_trips <= 6
     assert calls == len(received(caller.stack))
+    settings = caller.row()["settings"]
+    assert settings["wppJwtToken"]
+    assert not {"wppClaim", "wppWebhookPending"} & set(settings)
+    assert (caller.session().starts, caller.session().restarts) == (1, 0)
+    assert caller.session().webhook
 
 
-def test_a_warm_call_for_a_connected_organization_is_three_calls_in_two_waits(caller: Caller) -> None:
+def test_a_warm_call_for_a_connected_organization_is_three_calls_in_two_round_trips(caller: Caller) -> None:
     caller.create()
     caller.scan()
     caller.create()  # notes the webhook, and remembers that the session is connected

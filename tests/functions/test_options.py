@@ -10,7 +10,7 @@ import pytest
 
 from emulator.faults import Fault
 from emulator.processes import function_process
-from tests.support.callers import CREATE, Caller, new_caller
+from tests.support.callers import CREATE, Caller
 
 
 def sub_ids(caller: Caller) -> list[str]:
@@ -19,7 +19,7 @@ def sub_ids(caller: Caller) -> list[str]:
 
 @pytest.mark.parametrize("name", ["force_recreate", "add_new"])
 @pytest.mark.parametrize("value", [None, 1, 0, "true", [], {}])
-def test_an_option_that_is_no_boolean_is_refused(caller: Caller, name: str, value: Any) -> None:
+def test_an_option_that_is_not_a_boolean_is_refused(caller: Caller, name: str, value: Any) -> None:
     answer = caller.create({name: value})
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
     assert name in answer.json()["error"]
@@ -42,14 +42,12 @@ def test_force_recreate_stops_the_session_and_replaces_the_credentials_in_place(
     caller.create()
     caller.scan()
     before = caller.row()
-    caller.stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.theirs', 1) where id = ?", before["id"]
-    )
+    caller.change_settings(theirs=1)
 
     answer = caller.create({"force_recreate": True})
 
     after = caller.row()
-    session = caller.stack.platform.sessions[before["settings"]["wppAccountNumber"]]
+    session = caller.session()
     assert answer.json()["status"] == "starting"
     assert session.stops == 1
     assert caller.stack.platform_server.count("create") == 2
@@ -106,7 +104,7 @@ def test_a_plain_call_means_the_primary_number_also_when_a_further_one_came_firs
     assert sorted(row["is_primary"] for row in caller.rows()) == [False, True]
 
 
-@pytest.mark.parametrize("repeated", ["key-1", '"key-1"', '  "key-1" '.strip()])
+@pytest.mark.parametrize("repeated", ["key-1", '"key-1"'])
 def test_add_new_under_one_key_adds_one_number_also_in_another_process(caller: Caller, repeated: str) -> None:
     first = caller.create({"add_new": True}, Idempotency_Key="key-1")
     with function_process(CREATE, caller.stack.environment()) as other:
@@ -141,16 +139,8 @@ def test_a_key_with_other_options_is_422(caller: Caller, first: dict[str, bool],
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
 
 
-def test_a_key_belongs_to_one_organization(caller: Caller) -> None:
-    other = new_caller(caller.stack, caller.processes)
-    ours = caller.create({"add_new": True}, Idempotency_Key="shared")
-    theirs = other.create({"add_new": True}, Idempotency_Key="shared")
-    assert ours.json()["session"] != theirs.json()["session"]
-    assert "Idempotent-Replayed" not in theirs.headers
-
-
 @pytest.mark.parametrize("key", ["", '"', '""', "x" * 256, '"open', "tab\there", "umlaut-\xe4"])
-def test_a_key_that_is_none_is_refused(caller: Caller, key: str) -> None:
+def test_a_key_that_is_empty_too_long_or_unprintable_is_refused(caller: Caller, key: str) -> None:
     answer = caller.create({}, Idempotency_Key=key)
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
@@ -161,13 +151,3 @@ def test_a_key_of_any_printable_kind_is_taken_and_never_stored_itself(caller: Ca
     (fingerprint,) = caller.row()["settings"]["wppRequests"]
     assert key not in str(caller.row()["settings"]["wppRequests"].values())
     assert len(bytes.fromhex(fingerprint)) == 16
-
-
-def test_a_row_remembers_the_newest_keys_only() -> None:
-    from wpp.provisioning.request import KeyedRequest
-
-    settings: dict[str, Any] = {"theirs": 1}
-    for number in range(60):
-        settings = KeyedRequest(f"{number:032x}", "plain").recorded(settings, 1000.0 + number)
-    assert settings["theirs"] == 1
-    assert sorted(settings["wppRequests"]) == [f"{number:032x}" for number in range(10, 60)]

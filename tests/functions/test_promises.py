@@ -1,4 +1,4 @@
-"""Promises of SECURITY.md that no other test of this folder looks at: changed secrets, and what upstreams say."""
+"""Promises of SECURITY.md that no other module of this folder tests: changed secrets, and what upstreams write."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 import requests
 
 from emulator.faults import Fault
-from tests.support.callers import CREATE, PROVISION, Caller, new_caller
+from tests.support.callers import CONNECTING, FUNCTIONS, Caller, new_caller
 from tests.support.forging import Forge
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.projects import Ledger, Project
+    from tests.support.ledger import Ledger
+    from tests.support.projects import Project
 
-BOTH = [CREATE, PROVISION]
-SAID = "said-by-the-upstream"
+MARK = "written-by-the-upstream"
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def test_a_changed_platform_secret_is_noticed_only_where_a_client_is_made(
 ) -> None:
     session = user.create().json()["session"]
     monkeypatch.setattr(project.stack.platform, "wpp_secret", "the-new-secret")
-    assert [user.call(function).json()["session"] for function in BOTH] == [session] * 2
-    for function in BOTH:
+    assert [user.call(function).json()["session"] for function in CONNECTING] == [session] * 2
+    for function in CONNECTING:
         answer = new_caller(project.stack, project.processes).call(function)
         assert (answer.status_code, answer.json()["code"]) == (502, "platform_refused")
         assert "WPP_SECRET" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("function", BOTH)
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_hs256_ends_where_its_secret_is_taken_away(projects: dict[str, Project], function: str, ledger: Ledger) -> None:
     moved = projects["ES256"]
     token = Forge(projects["HS256"]).own()
@@ -58,25 +58,6 @@ def test_hs256_ends_where_its_secret_is_taken_away(projects: dict[str, Project],
     ledger.note("the shared secret taken away", refused=answer.status_code == 401, reached=len(moved.received()))
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
     assert moved.received() == []
-
-
-@pytest.mark.parametrize("function", BOTH)
-def test_a_platform_key_that_was_withdrawn_is_replaced_with_its_webhook(
-    project: Project, user: Caller, function: str
-) -> None:
-    user.create()
-    user.create()  # the webhook's own note is cleared by the second call
-    old = user.row()["settings"]
-    platform = project.stack.platform
-    platform.settings.new_session_with_new_key = True
-    platform.invalidate_key(old["wppAccountNumber"])
-
-    assert user.call(function).status_code == 200
-
-    new = user.row()["settings"]
-    assert new["wppApiKey"] != old["wppApiKey"]
-    assert new["wppApiKey"] == platform.clients_of(user.organization_id)[-1].api_key
-    assert platform.sessions[new["wppAccountNumber"]].webhook == "https://product.example/functions/v1/wpp-webhook"
 
 
 def test_a_session_that_was_stopped_at_the_platform_shows_another_qr(project: Project, user: Caller) -> None:
@@ -93,30 +74,37 @@ def test_without_an_anon_key_the_service_key_stands_in_for_it_and_nothing_else_d
     env = project.stack.environment()
     del env["SUPABASE_ANON_KEY"]
     project.forget()
-    with closing(Runtime(settings_from(env))) as runtime:
+    with closing(Runtime(config_from(env))) as runtime:
         runtime.caller_check.confirm(user.token, user.user_id, runtime.begin("test", "r", 5).upstream)
     (received,) = project.stack.supabase_server.received
     assert received.request.headers["apikey"] == project.stack.supabase.service_role_key
     assert received.request.headers["authorization"] == f"Bearer {user.token}"
 
 
-def test_what_an_upstream_says_is_in_no_log_and_in_no_answer(project: Project, user: Caller) -> None:
-    """No credential, so no redaction takes it out: it must not get there."""
+def test_what_an_upstream_writes_is_in_no_log_and_in_no_answer(project: Project, user: Caller) -> None:
+    """It is not a credential, so no redaction takes it out: it must not get there."""
     user.create()
-    body = b'{"error": "%(s)s", "message": "%(s)s", "code": "%(s)s", "hint": "%(s)s"}' % {b"s": SAID.encode()}
-    headers = {"X-Said": SAID, "Retry-After": SAID, "WWW-Authenticate": SAID, "Set-Cookie": f"{SAID}=1"}
+    body = b'{"error": "%(s)s", "message": "%(s)s", "code": "%(s)s", "hint": "%(s)s"}' % {b"s": MARK.encode()}
+    headers = {"X-Mark": MARK, "Retry-After": MARK, "WWW-Authenticate": MARK, "Set-Cookie": f"{MARK}=1"}
     seen = {process: len(process.output()) for process in project.processes.values()}
     answers = []
     for call in ("auth.user", "rest.GET.profiles", "token", "status", "qr", "create"):
         server = project.stack.supabase_server if "." in call else project.stack.platform_server
         caller = new_caller(project.stack, project.processes) if call == "create" else user
-        for status, said in ((400, body), (403, body), (409, body), (200, body), (200, b"<html>" + body), (429, body)):
+        for status, content in (
+            (400, body),
+            (403, body),
+            (409, body),
+            (200, body),
+            (200, b"<html>" + body),
+            (429, body),
+        ):
             project.stack.platform.revoke_tokens(user.row()["settings"]["wppAccountNumber"])
-            server.inject(Fault(call, status=status, body=said, headers=headers, times=2))
+            server.inject(Fault(call, status=status, body=content, headers=headers, times=2))
             answers += [caller.create()]
             server.clear_faults()
     logs = "".join(process.output()[start:] for process, start in seen.items())
     assert {502, 401} <= {answer.status_code for answer in answers}
     assert logs.count('"message": "answered"') == len(answers)
-    assert SAID not in logs
-    assert not [answer.text for answer in answers if SAID in answer.text + str(answer.headers)]
+    assert MARK not in logs
+    assert not [answer.text for answer in answers if MARK in answer.text + str(answer.headers)]

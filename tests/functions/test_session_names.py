@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.faults import Fault
-from tests.support.callers import CREATE, PROVISION, Caller, new_caller
+from tests.support.callers import CREATE, PROVISION, new_caller
 
 if TYPE_CHECKING:
-    from tests.support.projects import Ledger, Project
+    from tests.support.ledger import Ledger
+    from tests.support.projects import Project
 
 HOSTILE = [
     ".", "..", "../../internal", "../../auth/token", "a/b", "a/../b", "/", "//evil.example/", "a?b=c", "?", "a#b", "#", "%",
@@ -43,23 +44,15 @@ def _odd_calls(project: Project, session: str) -> set[str]:
     return {path for path in paths if not re.fullmatch(contract, path)}
 
 
-def _store(user: Caller, session: str) -> None:
-    user.stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.wppAccountNumber', ?) where organization_id = ?",
-        session,
-        user.organization_id,
-    )
-
-
 @pytest.mark.parametrize(("function", "options"), CALLS)
-def test_a_stored_name_that_is_none_is_replaced_by_the_platforms_own(
+def test_a_stored_name_that_is_invalid_is_replaced_by_the_platforms_own(
     project: Project, function: str, options: Any, ledger: Ledger
 ) -> None:
     failed = []
     for name in HOSTILE:
         user = new_caller(project.stack, project.processes)
         session = user.create().json()["session"]
-        _store(user, name)
+        user.change_settings(wppAccountNumber=name)
         project.forget()
 
         answer = user.call(function, options)
@@ -110,7 +103,7 @@ def test_a_name_that_is_only_odd_is_used_as_it_is(project: Project) -> None:
     for name in ODD_BUT_HARMLESS:
         user = new_caller(project.stack, project.processes)
         user.create()
-        _store(user, name)
+        user.change_settings(wppAccountNumber=name)
         project.forget()
 
         answer = user.create()

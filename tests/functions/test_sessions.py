@@ -11,26 +11,18 @@ import pytest
 
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
-from tests.support.callers import CREATE
-from wpp.config import settings_from
-from wpp.errors import NotConfigured
-from wpp.provisioning import creation, session
-from wpp.provisioning.request import Options
+from wpp.provisioning import creation, facts, session
+from wpp.provisioning.options import Options
 from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
-    from emulator.platform.models import Session
     from tests.support.callers import Caller
     from wpp.runtime import Runtime
 
 
-def only_session(caller: Caller) -> Session:
-    return caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
-
-
 def test_parallel_calls_start_an_offline_session_once(caller: Caller) -> None:
     caller.create()
-    started = only_session(caller)
+    started = caller.session()
     caller.stack.platform.disconnect(started.name)
     caller.stack.platform.settings.qr_delay = 0
     before = started.starts
@@ -50,12 +42,12 @@ def test_parallel_calls_start_an_offline_session_once(caller: Caller) -> None:
 
 def test_a_start_that_failed_keeps_nobody_from_starting(caller: Caller) -> None:
     caller.create()
-    caller.stack.platform.disconnect(only_session(caller).name)
+    caller.stack.platform.disconnect(caller.session().name)
     caller.stack.platform_server.inject(Fault("start", status=400, times=1))
     assert caller.create().status_code == 502
     assert caller.create().status_code == 200
-    assert only_session(caller).started_at is not None
-    assert "wppStart" in caller.row()["settings"]
+    assert caller.session().started_at is not None
+    assert "wppClaim" not in caller.row()["settings"]
 
 
 @pytest.mark.parametrize("call", ["webhook", "qr"])
@@ -63,6 +55,7 @@ def test_what_only_helps_holds_nobody_up(
     caller: Caller, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     monkeypatch.setattr(session, "HELP_PATIENCE", 0.2)
+    monkeypatch.setattr(facts, "WEBHOOK_PATIENCE", 0.2)
     caller.stack.platform.settings.auto_connect = True
     caller.stack.platform.settings.qr_delay = 0
     caller.stack.platform_server.inject(Fault(call, "hang", times=None))
@@ -95,19 +88,16 @@ def test_a_platform_that_asks_for_a_pause_gets_one(caller: Caller) -> None:
     assert caller.stack.platform_server.count("qr") <= 2
 
 
-def test_a_session_that_goes_offline_while_its_qr_is_waited_for_is_started(
-    caller: Caller, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "START_LEASE", 0.1)
+def test_a_session_that_goes_offline_while_its_qr_is_waited_for_is_started(caller: Caller, runtime: Runtime) -> None:
     caller.create()
     caller.stack.platform.settings.qr_delay = 0.8
-    caller.stack.platform.disconnect(only_session(caller).name)
-    only_session(caller).started_at = caller.stack.clock.now()
+    caller.stack.platform.disconnect(caller.session().name)
+    caller.session().started_at = caller.stack.clock.now()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(lambda: connect(runtime.begin("wpp-provision", "id"), caller.token, wait=True))
         while caller.stack.platform_server.count("qr") < 3:  # it is polling
             time.sleep(0.01)
-        caller.stack.platform.disconnect(only_session(caller).name)
+        caller.stack.platform.disconnect(caller.session().name)
         assert waiting.result().status == "qr_issued"
 
 
@@ -117,13 +107,6 @@ def test_a_further_number_whose_saving_failed_is_finished_by_the_next_request(ca
     caller.stack.supabase_server.inject(lost)
     assert caller.create({"add_new": True}).status_code == 502
     caller.stack.supabase_server.clear_faults()
-    moved = caller.rows()
-    for row in moved:  # the lease of the one that failed, which could not be given back either
-        if "wppClaim" in row["settings"]:
-            caller.stack.supabase.execute(
-                "update messenger_integrations set settings = json_set(settings, '$.wppClaim.expiresAt', 1) where id = ?",
-                row["id"],
-            )
     assert caller.create({"add_new": True}).status_code == 200
     rows = caller.rows()
     assert len(rows) == 2
@@ -133,26 +116,8 @@ def test_a_further_number_whose_saving_failed_is_finished_by_the_next_request(ca
 
 def test_a_stored_token_that_is_refused_is_replaced_whatever_its_end(caller: Caller) -> None:
     caller.create()
-    caller.stack.supabase.execute(
-        "update messenger_integrations set settings = json_set(settings, '$.wppJwtToken', 'dead', '$.wppJwtExpiresAt', ?)"
-        " where organization_id = ?",
-        int((time.time() + 86_400) * 1000),
-        caller.organization_id,
-    )
+    caller.change_settings(wppJwtToken="dead", wppJwtExpiresAt=int((time.time() + 86_400) * 1000))
     with server_process(caller.stack.environment(), free_port()) as new_process:
         new_process.wait_until_ready()
         assert caller.call_at(f"{new_process.url}/wpp-create").status_code == 200
     assert caller.row()["settings"]["wppJwtToken"] != "dead"
-
-
-@pytest.mark.parametrize("url", ["ftp://x.example", "javascript:1", "not a url"])
-def test_a_webhook_address_that_is_none_is_reported(caller: Caller, url: str) -> None:
-    with pytest.raises(NotConfigured, match="WPP_WEBHOOK_URL must be"):
-        settings_from(caller.stack.environment() | {"WPP_WEBHOOK_URL": url})
-
-
-def test_a_claim_of_an_impossible_end_is_none(caller: Caller) -> None:
-    caller.stack.supabase.insert_row(
-        organization_id=caller.organization_id, settings={"wppClaim": {"id": "x", "expiresAt": 10**400}}
-    )
-    assert caller.call(CREATE).status_code == 200

@@ -8,16 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from emulator.faults import Fault
-from tests.support.callers import CREATE, PROVISION, Caller, new_caller
+from tests.support.callers import CONNECTING, Caller, new_caller
 
 if TYPE_CHECKING:
-    import requests
-
-    from tests.support.projects import Ledger, Project
-
-BOTH = [CREATE, PROVISION]
+    from tests.support.ledger import Ledger
+    from tests.support.projects import Project
 
 
 @pytest.fixture
@@ -30,16 +28,16 @@ def project(projects: dict[str, Project]) -> Project:
 
 def _user(project: Project, organization_id: str | None = None) -> Caller:
     """A user of an organization of their own, or one more of an organization that is there."""
-    made = new_caller(project.stack, project.processes)
+    user = new_caller(project.stack, project.processes)
     auth = project.stack.supabase.auth
     if organization_id is not None:
-        _move(made, organization_id)
-        made = replace(made, organization_id=organization_id)
-    return replace(made, token=auth.sign(auth.claims(made.user_id), project.algorithm))
+        _move(user, organization_id)
+        user = replace(user, organization_id=organization_id)
+    return replace(user, token=auth.sign(auth.claims(user.user_id), project.algorithm))
 
 
 def _move(user: Caller, organization_id: str | None) -> None:
-    user.stack.supabase.execute("update profiles set organization_id = ? where id = ?", organization_id, user.user_id)
+    user.stack.supabase.execute("update profiles set organization_id = %s where id = %s", organization_id, user.user_id)
 
 
 def _marks(user: Caller) -> set[str]:
@@ -79,7 +77,7 @@ OPTIONS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("function", BOTH)
+@pytest.mark.parametrize("function", CONNECTING)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_call_neither_reads_nor_changes_nor_shows_anything_of_another_organization(
     project: Project, function: str, options: Any, ledger: Ledger
@@ -182,13 +180,13 @@ def test_a_key_stays_with_the_organization_when_its_user_is_moved(project: Proje
 
 @pytest.mark.parametrize("call", ["auth.user", "rest.GET.profiles", "create", "token", "status", "start", "qr"])
 def test_failures_of_one_organization_show_nothing_of_another(project: Project, call: str) -> None:
-    ours, theirs = {function: _user(project) for function in BOTH}, _user(project)
+    ours, theirs = {function: _user(project) for function in CONNECTING}, _user(project)
     assert theirs.provision().status_code == 200
     marks = _marks(theirs)
     server = project.stack.supabase_server if "." in call else project.stack.platform_server
     server.inject(Fault(call=call, status=500, body=json.dumps(sorted(marks)).encode(), times=None))
-    with ThreadPoolExecutor(len(BOTH)) as threads:
-        answers = list(threads.map(lambda function: ours[function].call(function), BOTH))
+    with ThreadPoolExecutor(len(CONNECTING)) as threads:
+        answers = list(threads.map(lambda function: ours[function].call(function), CONNECTING))
     assert not {mark for mark in marks if any(mark in answer.text for answer in answers)}
 
 
@@ -196,14 +194,16 @@ def test_many_users_at_once_each_get_their_own(project: Project) -> None:
     users = [_user(project) for _ in range(4)]
     users += [_user(project, user.organization_id) for user in users]
     with ThreadPoolExecutor(16) as pool:
-        rounds = [(user, pool.submit(user.call, function)) for _ in range(3) for user in users for function in BOTH]
+        rounds = [
+            (user, pool.submit(user.call, function)) for _ in range(3) for user in users for function in CONNECTING
+        ]
         answers = [(user, future.result().json()) for user, future in rounds]
     sessions = {user.organization_id: user.row()["settings"]["wppAccountNumber"] for user in users}
     assert len(set(sessions.values())) == 4
     assert {answer["session"] == sessions[user.organization_id] for user, answer in answers} == {True}
 
 
-@pytest.mark.parametrize("function", BOTH)
+@pytest.mark.parametrize("function", CONNECTING)
 def test_a_user_who_was_moved_gets_the_new_organization_at_once(project: Project, function: str) -> None:
     user, other = _user(project), _user(project)
     first, theirs = user.call(function).json(), other.call(function).json()
@@ -219,7 +219,7 @@ def test_a_user_who_was_moved_gets_the_new_organization_at_once(project: Project
     assert user.call(function).json()["session"] == first["session"]
 
 
-@pytest.mark.parametrize("function", BOTH)
+@pytest.mark.parametrize("function", CONNECTING)
 def test_a_user_who_was_taken_out_of_the_organization_gets_nothing_at_once(project: Project, function: str) -> None:
     user = _user(project)
     first = user.call(function).json()
@@ -231,7 +231,7 @@ def test_a_user_who_was_taken_out_of_the_organization_gets_nothing_at_once(proje
     assert set(project.received()) == {"auth.user", "rest.GET.profiles"}
 
 
-@pytest.mark.parametrize("function", BOTH)
+@pytest.mark.parametrize("function", CONNECTING)
 @pytest.mark.parametrize("how", ["signed out", "banned", "deleted"])
 def test_a_user_who_lost_the_session_gets_nothing_at_once(project: Project, function: str, how: str) -> None:
     user, auth = _user(project), project.stack.supabase.auth
@@ -241,7 +241,9 @@ def test_a_user_who_lost_the_session_gets_nothing_at_once(project: Project, func
     elif how == "deleted":
         auth.delete(user.user_id)
     else:
-        auth._sessions = {session: owner for session, owner in auth._sessions.items() if owner != user.user_id}
+        headers = {"Authorization": f"Bearer {user.token}", "apikey": project.stack.supabase.anon_key}
+        url = f"{project.stack.supabase_server.url}/auth/v1/logout"
+        assert requests.post(url, headers=headers, timeout=10).status_code == 204
     project.forget()
     answer = user.call(function)
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")

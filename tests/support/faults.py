@@ -1,4 +1,4 @@
-"""What can go wrong with one upstream call, and what must hold once it no longer does."""
+"""What can go wrong with one upstream call, and what must hold once it no longer goes wrong."""
 
 from __future__ import annotations
 
@@ -38,6 +38,15 @@ FAULTS = {
     "truncated": Fault("", "truncate"),
     "redirect": Fault("", status=302, headers={"Location": "http://127.0.0.1:1/"}),
 }
+
+TWINS = {
+    "refused": "reset before",
+    "dripping": "timeout after",
+    "truncated": "reset after",
+    "503": "500",
+    "empty": "HTML",
+}
+"""Faults that look different on the wire only, each with the one that the functions cannot tell it from."""
 
 
 def end_problems(caller: Caller, answer: requests.Response) -> list[str]:

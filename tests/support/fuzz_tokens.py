@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["wpp", "jose"]):
     from jose import jwt
 
     from wpp.clock import Clock, Deadline
-    from wpp.config import settings_from
+    from wpp.config import config_from
     from wpp.errors import InvalidToken, MissingAuthorization
     from wpp.http.transport import Transport
     from wpp.http.upstream import Upstream
@@ -38,7 +38,7 @@ class _NoNetwork(Transport):
 
 
 _CLOCK = Clock()
-_SETTINGS = settings_from(
+_SETTINGS = config_from(
     {
         "SUPABASE_URL": "http://localhost:1",
         "SUPABASE_SERVICE_ROLE_KEY": "k" * 20,

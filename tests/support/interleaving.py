@@ -1,6 +1,6 @@
-"""Invocations whose every exchange with the outside waits for a word of the test: any interleaving, loss or death can be played.
+"""Invocations whose every request to the outside waits for the test: any interleaving, loss or death can be played.
 
-Each actor runs the real provisioning code on a thread of its own, an exchange at a time, on the emulated systems' own state.
+Each actor runs the real provisioning code on a thread of its own, a request at a time, on the emulated systems' own state.
 Time is the world's: it moves only when the test moves it, and each actor's wall clock differs by a skew of its own.
 """
 
@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from emulator.clock import Clock as EmulatedClock
 from emulator.messages import Request
 from wpp.clock import Clock
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.errors import WppError
 from wpp.http.messages import Response, TransportFailed
 from wpp.http.transport import Transport
-from wpp.provisioning.claim import primary_number
+from wpp.provisioning.claim import BEAT_SECONDS
 from wpp.provisioning.creation import Creation
-from wpp.provisioning.service import running
+from wpp.provisioning.number import primary_number
+from wpp.provisioning.service import running_session
 from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from emulator.platform.responses import PlatformApp
     from emulator.supabase.app import SupabaseApp
     from emulator.web import Application
+    from wpp.clock import Tick, Ticker
 
-T = TypeVar("T")
 Outcome = Literal["answer", "lose the request", "lose the answer", "die"]
 _PATIENCE = 20.0  # real seconds; an actor that takes longer hangs
 
@@ -40,11 +41,15 @@ class Killed(BaseException):
 
 
 class World(EmulatedClock):
-    """Virtual time: every look at it is a little later than the one before, as in a real world."""
+    """Virtual time: every look at it is a little later than the one before, as in a real world.
+
+    While it passes, the claims of everybody who is awake get their beats.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._now = 1_800_000_000.0
+        self.actors: list[Actor] = []
 
     def now(self) -> float:
         with self._lock:
@@ -52,8 +57,29 @@ class World(EmulatedClock):
             return self._now
 
     def advance(self, seconds: float) -> None:
-        with self._lock:
-            self._now += seconds
+        while seconds > 0:
+            step = min(seconds, BEAT_SECONDS)
+            seconds -= step
+            with self._lock:
+                self._now += step
+            for actor in self.actors:
+                if not (actor.done or actor.is_asleep):
+                    actor.beat_if_due()
+
+
+class _Beats:
+    """An actor's ticker: it ticks when the test says so."""
+
+    def __init__(self, actor: Actor, tick: Tick) -> None:
+        self._actor = actor
+        self._tick: Tick | None = tick
+
+    def stop(self) -> None:
+        self._tick = None
+
+    def beat(self) -> None:
+        if self._tick and self._tick() is None:
+            self.stop()
 
 
 class _Gated(Transport):
@@ -61,10 +87,11 @@ class _Gated(Transport):
         self._actor = actor
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Response:
-        return self._actor.exchange(method, url, headers, body)
+        return self._actor.send(method, url, headers, body)
 
     def start_thread(self, run: Callable[[], None]) -> None:
-        run()  # there is only the actor's own thread
+        """There is only the actor's own thread, so what runs alongside runs at once."""
+        run()
 
     def close(self) -> None:
         pass
@@ -74,10 +101,20 @@ class Actor:
     """One invocation, going on only when it is told to."""
 
     def __init__(
-        self, world: World, supabase: SupabaseApp, platform: PlatformApp, organization_id: str, skew: float
+        self,
+        world: World,
+        supabase: SupabaseApp,
+        platform: PlatformApp,
+        organization_id: str,
+        skew: float,
+        *,
+        recreate: bool = False,
     ) -> None:
+        self.is_asleep = False
+        """Its process is stopped, or its machine sleeps: no beats."""
         self.suspended = 0.0
         """Seconds of the world that this actor's monotonic clock did not see, as while its machine slept."""
+        self.began = world.now()
         self.done = False
         self.error: WppError | None = None
         self.session: str | None = None
@@ -93,20 +130,37 @@ class Actor:
         clock = Clock(
             now=lambda: world.now() + skew, monotonic=lambda: world.now() - self.suspended, sleep=world.advance
         )
-        self._runtime = Runtime(settings_from(env), clock, _Gated(self))
+        self._beats: list[_Beats] = []
+        self.beat_outcome: Outcome = "answer"
+        self._last_beat = 0.0
+        self._clock = clock
+        self._runtime = Runtime(config_from(env), clock, _Gated(self), self._start_beats)
         self._organization_id = organization_id
+        self._recreate = recreate
+        world.actors.append(self)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         self._settle()
 
     def go_on(self, outcome: Outcome) -> None:
-        """Lets the exchange that it waits for happen, and waits until it wants the next or has ended."""
+        """Lets the request that it waits with happen, and waits until it wants the next or has ended."""
         self._told.put(outcome)
         self._settle()
 
-    def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
-        self._arrived.put(False)
-        outcome = self._told.get()
+    def beat_if_due(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._last_beat < BEAT_SECONDS:
+            return
+        self._last_beat = now
+        for beats in list(self._beats):
+            beats.beat()
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
+        if threading.current_thread() is self._thread:
+            self._arrived.put(False)
+            outcome = self._told.get()
+        else:
+            outcome = self.beat_outcome
         if outcome == "die":
             raise Killed
         if outcome == "lose the request":
@@ -118,6 +172,11 @@ class Actor:
         if outcome == "lose the answer":
             raise TransportFailed("broke the connection", timed_out=True)
         return Response(response.status, {}, response.body)
+
+    def _start_beats(self, _: float, tick: Tick) -> Ticker:
+        self._last_beat = self._clock.monotonic()
+        self._beats.append(_Beats(self, tick))
+        return self._beats[-1]  # type: ignore[return-value]
 
     def _settle(self) -> None:
         self.done = self._arrived.get(timeout=_PATIENCE)
@@ -137,9 +196,11 @@ class Actor:
     def _connect(self) -> str:
         invocation = self._runtime.begin("wpp-create", "request")
         number = primary_number(self._organization_id)
-        made = Creation(invocation, number).obtain(number.find(invocation.rows.of_organization(self._organization_id)))
-        session, _ = running(invocation, number, made, None)
-        return session.client.credentials.session
+        row = number.find(invocation.rows.of_organization(self._organization_id))
+        recreate = row if self._recreate else None
+        client = Creation(invocation, number, replacing=recreate, stop_first=self._recreate).obtain(row)
+        session, _ = running_session(invocation, number, client)
+        return session.credentials.session
 
 
 def settings_of(supabase: SupabaseApp, organization_id: str) -> list[dict[str, Any]]:

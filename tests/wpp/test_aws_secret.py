@@ -1,4 +1,4 @@
-"""Secrets in AWS: boto3 over HTTP against moto's server, and the rules for keeping and renewing with a clock of the test's."""
+"""Secrets in AWS, read with boto3 over HTTP from moto's server, and what its errors become."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 from moto.server import ThreadedMotoServer
 
-from wpp.aws_secret import LIFETIME, RENEWAL_PAUSE, AwsSecrets
-from wpp.clock import Clock
-from wpp.config import settings_from
+from wpp.aws_secret import AwsSecrets
+from wpp.config import config_from
 from wpp.errors import NotConfigured, UpstreamBroken, UpstreamTimeout
 from wpp.faas import aws_lambda, function
 from wpp.provisioning.service import connect
-from wpp.redaction import REDACTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +55,9 @@ def put(text: str, name: str) -> str:
 
 
 def secret(arn: str, **options: Any) -> AwsSecret:
-    made = AwsSecrets().secret("WPP_SECRET", arn, **options)
-    assert made is not None
-    return made
+    stored = AwsSecrets().secret("WPP_SECRET", arn, **options)
+    assert stored is not None
+    return stored
 
 
 @pytest.mark.usefixtures("aws")
@@ -67,7 +73,7 @@ def test_a_secret_a_field_of_it_and_a_parameter_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "key", "problem"),
     [
-        ("s3cret-text", "#a", "no JSON"),
+        ("s3cret-text", "#a", "not a JSON object"),
         ('{"b": "s3cret-text"}', "#a", "no text field"),
         ("ключ-s3cret", "", "characters"),
         (" ", "", "shorter"),
@@ -76,9 +82,9 @@ def test_a_secret_a_field_of_it_and_a_parameter_are_read() -> None:
 def test_a_wrong_field_names_the_variable_and_never_the_value(
     text: str, key: str, problem: str, request: pytest.FixtureRequest
 ) -> None:
-    made = secret(put(text, f"wrong-{abs(hash(request.node.name))}") + key)
+    stored = secret(put(text, f"wrong-{abs(hash(request.node.name))}") + key)
     with pytest.raises(NotConfigured) as caught:
-        made.value()
+        stored.value()
     assert str(caught.value).startswith("WPP_SECRET: ")
     assert problem in str(caught.value)
     assert "s3cret" not in str(caught.value)
@@ -87,9 +93,9 @@ def test_a_wrong_field_names_the_variable_and_never_the_value(
 @pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize("arn", [ARN, f"arn:aws:ssm:{REGION}:123456789012:parameter/none"])
 def test_what_does_not_exist_is_named_by_its_variable(arn: str) -> None:
-    made = secret(arn)
+    stored = secret(arn)
     with pytest.raises(NotConfigured, match=r"^WPP_SECRET: the ARN names nothing"):
-        made.value()
+        stored.value()
 
 
 @pytest.mark.usefixtures("aws")
@@ -101,9 +107,9 @@ def test_a_rotated_secret_needs_no_restart(caller: Caller, monkeypatch: pytest.M
     arn = put(json.dumps({name: "an-older-secret-than-it-is"}), f"rotated-{name}")
     for variable, value in (environment | {name: f"{arn}#{name}"}).items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(function, "_PROCESS", function._Process())
+    monkeypatch.setattr(function, "_PROCESS", function.Process())
     served = function.Function(
-        "wpp-create", lambda invocation, call: {"s": connect(invocation, call.access_token).session}
+        "wpp-create", lambda invocation, call: function.Result({"s": connect(invocation, call.access_token).session})
     )
     function.prepare()  # the instance has the older one now
     boto3.client("secretsmanager", REGION).put_secret_value(
@@ -124,144 +130,50 @@ class Context:
         return 20_000
 
 
-class Fetches:
-    """Stands for AWS where time or its errors matter."""
-
-    def __init__(self, *results: str | Exception) -> None:
-        self.results = list(results)
-        self.count = 0
-        self.now = 1000.0
-
-    def __call__(self, service: str, region: str, arn: str) -> str:
-        self.count += 1
-        result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    def secrets(self) -> AwsSecrets:
-        return AwsSecrets(Clock(monotonic=lambda: self.now), self)
-
-    def secret(self, key: str = "") -> AwsSecret:
-        made = self.secrets().secret("WPP_SECRET", ARN + key)
-        assert made is not None
-        return made
+PRIVATE = "User: arn:aws:sts::123456789012:assumed-role/x is not authorized"
 
 
-def test_a_value_is_kept_for_five_minutes() -> None:
-    fetches = Fetches("old", "new")
-    made = fetches.secret()
-    assert made.value() == "old"
-    fetches.now += LIFETIME - 1
-    assert (made.value(), fetches.count) == ("old", 1)
-    fetches.now += 1
-    assert (made.value(), fetches.count) == ("new", 2)
-
-
-def test_settings_that_share_an_arn_share_one_fetch() -> None:
-    fetches = Fetches(json.dumps({"a": "one", "b": "two"}))
-    secrets = fetches.secrets()
-    one, two = secrets.secret("A", f"{ARN}#a"), secrets.secret("B", f"{ARN}#b")
-    assert one is not None
-    assert two is not None
-    assert (one.value(), two.value(), fetches.count) == ("one", "two", 1)
-
-
-def test_a_refused_value_is_renewed_at_once_and_only_a_change_counts() -> None:
-    changed, same = Fetches("old", "new").secret(), Fetches("old").secret()
-    assert (changed.value(), changed.renewed("old"), changed.value()) == ("old", True, "new")
-    assert (same.value(), same.renewed("old")) == ("old", False)
-
-
-def test_a_value_that_another_thread_has_renewed_is_not_fetched_again() -> None:
-    fetches = Fetches("new", "newer")
-    made = fetches.secret()
-    made.value()
-    assert made.renewed("old") is True
-    assert fetches.count == 1
-
-
-def test_a_secret_that_stays_refused_does_not_hammer_aws() -> None:
-    fetches = Fetches("old")
-    made = fetches.secret()
-    for _ in range(20):
-        assert made.renewed(made.value()) is False
-    assert fetches.count == 2
-    fetches.now += RENEWAL_PAUSE
-    made.renewed("old")
-    assert fetches.count == 3
-
-
-class Refusal(Exception):
-    """Like botocore's ClientError, with a text that must not get out."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__("User: arn:aws:sts::123456789012:assumed-role/x is not authorized")
-        self.response = {"Error": {"Code": code}}
-
-
-class ReadTimeoutError(Exception):
-    pass
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": PRIVATE}}, "GetSecretValue")
 
 
 @pytest.mark.parametrize(
-    ("raised", "expected"),
-    [(Refusal("AccessDeniedException"), NotConfigured), (Refusal("ThrottlingException"), UpstreamBroken),
-     (Refusal("InternalServiceError"), UpstreamBroken), (ReadTimeoutError(), UpstreamTimeout), (OSError(), UpstreamBroken)],
-)  # fmt: skip
-def test_errors_of_aws_are_ours_and_name_the_variable(raised: Exception, expected: type[Exception]) -> None:
-    made = Fetches(raised).secret()
+    ("raised", "expected", "problem"),
+    [
+        (refusal("AccessDeniedException"), NotConfigured, "AWS does not let this function read"),
+        (refusal("ResourceNotFoundException"), NotConfigured, "names nothing that exists"),
+        (refusal("ThrottlingException"), UpstreamBroken, "is too busy"),
+        (refusal("InternalServiceError"), UpstreamBroken, "failed with InternalServiceError"),
+        (ConnectTimeoutError(endpoint_url=PRIVATE), UpstreamTimeout, "did not answer in time"),
+        (ReadTimeoutError(endpoint_url=PRIVATE), UpstreamTimeout, "did not answer in time"),
+        (NoCredentialsError(), NotConfigured, "no AWS credentials"),
+        (CredentialRetrievalError(provider="x", error_msg=PRIVATE), NotConfigured, "no AWS credentials"),
+        (EndpointConnectionError(endpoint_url=PRIVATE), UpstreamBroken, "cannot be reached"),
+        (OSError(PRIVATE), UpstreamBroken, "cannot be reached"),
+        (ModuleNotFoundError("boto3"), NotConfigured, "boto3 is not installed"),
+    ],
+)
+def test_errors_of_aws_are_ours_and_name_the_variable(
+    raised: Exception, expected: type[Exception], problem: str
+) -> None:
+    def fetch(service: str, region: str, arn: str) -> str:
+        raise raised
+
+    stored = AwsSecrets(fetch=fetch).secret("WPP_SECRET", ARN)
+    assert stored is not None
     with pytest.raises(expected) as caught:
-        made.value()
+        stored.value()
     assert "WPP_SECRET" in str(caught.value)
+    assert problem in str(caught.value)
     assert "123456789012" not in str(caught.value)
 
 
-def test_a_failed_look_up_is_not_kept() -> None:
-    made = Fetches(Refusal("ThrottlingException"), "value").secret()
-    with pytest.raises(UpstreamBroken):
-        made.value()
-    assert made.value() == "value"
-
-
-def test_the_old_value_serves_on_while_aws_is_too_busy() -> None:
-    fetches = Fetches("old", Refusal("ThrottlingException"), "new")
-    made = fetches.secret()
-    made.value()
-    fetches.now += LIFETIME
-    assert (made.value(), made.value(), fetches.count) == ("old", "old", 2)
-    fetches.now += RENEWAL_PAUSE
-    assert (made.value(), fetches.count) == ("new", 3)
-
-
-def test_the_old_value_does_not_serve_on_once_it_may_not_be_read() -> None:
-    fetches = Fetches("old", Refusal("AccessDeniedException"))
-    made = fetches.secret()
-    made.value()
-    fetches.now += LIFETIME
-    with pytest.raises(NotConfigured, match="WPP_SECRET: AWS does not let"):
-        made.value()
-
-
-def test_a_failed_renewal_leaves_the_refusal_to_be_reported() -> None:
-    made = Fetches("old", Refusal("ThrottlingException")).secret()
-    assert made.renewed(made.value()) is False
-
-
-def test_a_fetched_value_is_in_no_log() -> None:
-    made = Fetches(json.dumps({"a": "fetched-and-never-shown"})).secret("#a")
-    made.value()
-    assert "fetched-and" not in REDACTION.text("oops: fetched-and-never-shown")
-
-
-def test_forgetting_has_the_value_fetched_again() -> None:
-    made = Fetches("old", "new").secret()
-    made.value()
-    made.forget()
-    assert made.value() == "new"
+def test_the_configuration_names_the_secrets_at_hand_and_fetches_none() -> None:
+    env = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_SERVICE_ROLE_KEY": "service-key", "WPP_SECRET": ARN}
+    assert set(config_from(env).known_secrets()) == {"service-key"}
 
 
 @pytest.mark.parametrize("arn", ["arn:aws:s3:::bucket", "arn:aws:ssm:eu:1:parameter/x", "arn:", f"{ARN} x"])
-def test_an_arn_of_something_else_is_reported_with_the_other_settings(arn: str) -> None:
+def test_an_arn_of_something_else_is_reported_with_the_other_problems(arn: str) -> None:
     with pytest.raises(NotConfigured, match=r"SUPABASE_URL is missing.*WPP_SECRET must be the ARN"):
-        settings_from({"WPP_SECRET": arn})
+        config_from({"WPP_SECRET": arn})

@@ -76,6 +76,20 @@ def test_an_operator_connects_an_organization_writes_and_stops(stack: Stack, cli
     assert stack.platform.state(session) == "offline"
 
 
+def test_verbose_logs_to_standard_error_without_the_secrets_of_the_configuration(
+    stack: Stack, cli: Cli, organization: str
+) -> None:
+    cli("create", organization)
+    secret = stack.environment()["WPP_SECRET"]
+    told = Fault("status", status=200, body=json.dumps({"status": secret}).encode(), times=2)
+    stack.platform_server.inject(told)
+    quiet, verbose = cli("status", organization), cli("status", organization, "--verbose")
+    assert [line for line in quiet.stderr.splitlines() if line.startswith("{")] == []
+    (line,) = [line for line in verbose.stderr.splitlines() if line.startswith("{")]
+    assert "unknown platform state '[redacted]'" in json.loads(line)["message"]
+    assert secret not in line
+
+
 def test_scripts_can_tell_the_failures_apart(stack: Stack, cli: Cli, organization: str) -> None:
     def failed(*arguments: str, **env: str) -> tuple[int, str]:
         ran = cli(*arguments, **env)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.errors import NotConfigured
 
 COMPLETE = {
@@ -15,7 +15,7 @@ COMPLETE = {
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
-    settings = settings_from(COMPLETE)
+    settings = config_from(COMPLETE)
     assert settings.supabase_url == "https://abc.supabase.co"
     assert settings.supabase_anon_key.value() == "service-key"
     assert settings.supabase_jwt_secret is None
@@ -32,7 +32,7 @@ def test_all_that_is_missing_or_wrong_is_in_one_message_without_values() -> None
         "SUPABASE_JWT_SECRET": "too-few",
     }
     with pytest.raises(NotConfigured) as caught:
-        settings_from(env)
+        config_from(env)
     text = str(caught.value)
     for name in ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", *env):
         assert name in text
@@ -42,7 +42,7 @@ def test_all_that_is_missing_or_wrong_is_in_one_message_without_values() -> None
 
 def test_what_is_derived_from_a_missing_setting_is_no_problem_of_its_own() -> None:
     with pytest.raises(NotConfigured) as caught:
-        settings_from({})
+        config_from({})
     missing = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "WPP_SECRET")
     assert str(caught.value) == "Not configured: " + "; ".join(f"{name} is missing" for name in missing)
 
@@ -52,7 +52,7 @@ def test_what_is_derived_from_a_missing_setting_is_no_problem_of_its_own() -> No
     ["https://a.example", "http://127.0.0.1:54321", "http://localhost:8000", "http://kong:8000", "http://[::1]:1"],
 )
 def test_addresses_that_are_allowed(url: str) -> None:
-    assert settings_from({**COMPLETE, "SUPABASE_URL": url}).supabase_url == url
+    assert config_from({**COMPLETE, "SUPABASE_URL": url}).supabase_url == url
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,16 @@ def test_addresses_that_are_allowed(url: str) -> None:
 )
 def test_addresses_that_are_not(url: str) -> None:
     with pytest.raises(NotConfigured, match="SUPABASE_URL must be an https:// address"):
-        settings_from({**COMPLETE, "SUPABASE_URL": url})
+        config_from({**COMPLETE, "SUPABASE_URL": url})
+
+
+@pytest.mark.parametrize("url", ["ftp://x.example", "javascript:1", "not a url"])
+def test_a_webhook_address_that_nobody_could_call_is_reported(url: str) -> None:
+    with pytest.raises(NotConfigured, match="WPP_WEBHOOK_URL must be"):
+        config_from({**COMPLETE, "WPP_WEBHOOK_URL": url})
 
 
 def test_no_secret_shows_in_a_repr() -> None:
-    shown = repr(settings_from({**COMPLETE, "SUPABASE_JWT_SECRET": "jwt-secret-of-some-length"}))
+    shown = repr(config_from({**COMPLETE, "SUPABASE_JWT_SECRET": "jwt-secret-of-some-length"}))
     for value in ("service-key", "wpp-secret", "jwt-secret-of-some-length"):
         assert value not in shown

@@ -1,14 +1,14 @@
 # The part of `make deploy-selfhosted` that runs on the server: sh -s -- COMMAND DEST … < server.sh
 #
-#   check DEST                                      refuse what is not ours, make the folder, say which Python serves there
-#   latest DEST                                     name the release that serves now, if there is one
-#   discard DEST RELEASE                            remove what was sent and is not to serve
+#   check DEST                                      refuse what is not ours, create the folder, print which Python serves there
+#   latest DEST                                     print the release that serves now, if there is one
+#   discard DEST RELEASE                            remove a release that was sent and will not serve
 #   activate DEST RELEASE URL SECONDS               switch, restart, wait for RELEASE to answer, else put the old one back
 #
-# DEST/current is a symbolic link into DEST/releases: it is replaced in one step, and pointing it back is the way back.
+# DEST/current is a symbolic link into DEST/releases: it is replaced in one step, and pointing it back undoes a deployment.
 # PYTHON is the command that runs Python there, RESTART the one that restarts the service; both are given to `sh -c`.
 set -u
-# Whoever started this may hang up: what is begun is brought to its end all the same.
+# Whoever started this may hang up: what has begun is finished or undone all the same.
 trap '' HUP PIPE
 
 say() { echo "$*" || true; }
@@ -28,7 +28,7 @@ check() {
         /*) ;;
         *) fail "DEST=$dest: must be a whole path, from / on" ;;
     esac
-    [ ! -e "$dest" ] || [ -d "$dest" ] || fail "DEST=$dest: is no folder"
+    [ ! -e "$dest" ] || [ -d "$dest" ] || fail "DEST=$dest: is not a folder"
     if [ -d "$dest" ] && [ ! -e "$marker" ] && [ -n "$(ls -A "$dest" | grep -vx env)" ]; then
         fail "DEST=$dest: has files of others in it (no $marker); give a folder that is new, empty, or has only our env file"
     fi

@@ -1,1 +1,1 @@
-"""A WPP Platform that behaves as the real one was seen to behave."""
+"""A WPP Platform that behaves as the real one was observed to."""

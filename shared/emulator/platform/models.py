@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Settings:
-    """How this platform behaves; the defaults are what was seen in production."""
+    """How this platform behaves; the defaults are what was observed in production."""
 
     create_starts: bool = True
-    """Whether `create` starts the session; it says `starting` in any case."""
+    """Whether `create` starts the session; it answers `starting` in any case."""
     one_client_per_organization: bool = True
     honours_idempotency_key: bool = True
     new_session_with_new_key: bool = False
@@ -49,7 +49,7 @@ class Session:
     started_at: float | None = None
     connected: bool = False
     restarts: int = 0
-    """How often it was started while it ran, which throws its QR away."""
+    """How often it was started while it ran, which invalidates its QR."""
     starts: int = 0
     webhook: str | None = None
     qrs: dict[int, str] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Creation:
 
 
 class Platform:
-    """All of it behind one lock, as the platform's own database would have it."""
+    """Behind one lock, as behind the transactions of the platform's database."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -122,7 +122,7 @@ class Platform:
             return [c for c in self.clients if c.organization_id == organization_id]
 
     def token(self, api_key: str) -> str | None:
-        """A token for the key's session, None where the key is not accepted."""
+        """A token for the key's session, None if the key is not accepted."""
         with self.lock:
             client = next((c for c in self.clients if c.api_key == api_key and c.key_valid), None)
             now = self.clock.now()
@@ -132,7 +132,7 @@ class Platform:
             return str(jwt.encode({**claims, "jti": secrets.token_hex(4)}, self._signing_secret, "HS256"))
 
     def session_of(self, token: str) -> Session | None:
-        """The session that a token is for, None where the token is not accepted (any more)."""
+        """The session that a token is for, None if the token is not accepted, or no longer."""
         try:
             unchecked = {"verify_exp": False, "verify_iat": False}
             claims = jwt.decode(token, self._signing_secret, algorithms=["HS256"], options=unchecked)
@@ -190,7 +190,7 @@ class Platform:
 
         return str(segno.make(text).png_data_uri(scale=4))
 
-    # What a person or a test does from outside.
+    # What a person does, or a test in their place.
 
     def scan(self, session: str) -> None:
         """A phone scans the QR."""
@@ -198,14 +198,14 @@ class Platform:
             self.sessions[session].connected = True
 
     def disconnect(self, session: str) -> None:
-        """Logged out: from the phone, or by `stop`."""
+        """The session is logged out: from the phone, or by `stop`."""
         with self.lock:
             self.sessions[session].connected = False
             self.sessions[session].started_at = None
             self.sessions[session].qrs = {}
 
     def invalidate_key(self, session: str) -> None:
-        """The client's key is not accepted any more; the next `create` hands out a new one."""
+        """From now on the client's key is refused; the next `create` answers a new one."""
         with self.lock:
             for client in self.clients:
                 if client.session == session:
@@ -213,7 +213,7 @@ class Platform:
             self.sessions[session].tokens_valid_from = self.clock.now()
 
     def forget(self) -> None:
-        """As on the first day: no client, no session."""
+        """Back to no clients and no sessions."""
         with self.lock:
             for known in (self.clients, self.sessions, self.creations, self.messages, self._by_idempotency_key):
                 known.clear()

@@ -1,1 +1,1 @@
-"""A Supabase: Auth, PostgREST on SQLite, and the gateway in front of them."""
+"""A Supabase: Auth, PostgREST on PostgreSQL, and the gateway in front of them."""

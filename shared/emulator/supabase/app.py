@@ -11,12 +11,14 @@ from jose import jwt
 from emulator.docs import documentation
 from emulator.messages import Request, Response, json_response
 from emulator.supabase.auth import Auth
-from emulator.supabase.database import TABLES, Database, shown, stored
-from emulator.supabase.postgrest.errors import PostgrestError
-from emulator.supabase.postgrest.resource import Rest
+from emulator.supabase.database import Database
+from emulator.supabase.postgrest.errors import PostgrestError, unauthorized
+from emulator.supabase.postgrest.resource import Caller, Rest
+from emulator.supabase.product import Product
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from emulator.clock import Clock
 
@@ -27,14 +29,28 @@ _FAR = 4102444800  # 2100, as the keys of a self-hosted Supabase are made to las
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Headers": "authorization, x-client-info, apikey, content-type, prefer",
-    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
 }
 
 
 class SupabaseApp:
-    def __init__(self, clock: Clock, *, jwt_secret: str = JWT_SECRET, functions_url: str | None = None) -> None:
+    """`schema` is DDL in place of schema.sql's; `folder` is where a server of ours keeps its data, None for a temporary one.
+
+    Raises SchemaError, CannotStartServerError.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        jwt_secret: str = JWT_SECRET,
+        functions_url: str | None = None,
+        schema: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.jwt_secret = jwt_secret
-        self.database = Database(clock)
+        self.database = Database(schema, folder)
+        self._product = Product(self.database)
         self.auth = Auth(clock, jwt_secret)
         self.rest = Rest(self.database)
         self.functions_url = functions_url
@@ -65,18 +81,7 @@ class SupabaseApp:
     ) -> str:
         """A user with a profile, in an organization that is made where it is missing. The user's id."""
         user_id = self.auth.add(email, password, user_id)
-        with self.database.transaction() as connection:
-            if organization_id is not None:
-                values = self.database.defaults("organizations") | {"id": organization_id, "name": "Demo School"}
-                connection.execute(
-                    "insert into organizations (id, name, created_at) values (:id, :name, :created_at) on conflict do nothing",
-                    values,
-                )
-            values = self.database.defaults("profiles") | {"id": user_id, "organization_id": organization_id}
-            connection.execute(
-                "insert into profiles (id, organization_id, created_at) values (:id, :organization_id, :created_at)",
-                values,
-            )
+        self._product.add_member(user_id, email, organization_id)
         return user_id
 
     def sign_in(self, email: str) -> str:
@@ -84,27 +89,15 @@ class SupabaseApp:
 
     def insert_row(self, **columns: Any) -> dict[str, Any]:
         """A row of `messenger_integrations` as earlier code of the product wrote it."""
-        table = TABLES["messenger_integrations"]
-        given = {"messenger_type": "whatsapp", "provider": "wpp", "name": "WhatsApp", **columns}
-        values = self.database.defaults("messenger_integrations")
-        values |= {name: stored(value, table[name]) for name, value in given.items()}
-        names = ", ".join(values)
-        with self.database.transaction() as connection:
-            marks = ", ".join("?" * len(values))
-            connection.execute(f"insert into messenger_integrations ({names}) values ({marks})", list(values.values()))
-        return next(row for row in self.rows(str(columns["organization_id"])) if row["id"] == values["id"])
+        return self._product.insert_row(columns)
 
     def rows(self, organization_id: str | None = None) -> list[dict[str, Any]]:
         """The rows of `messenger_integrations`, oldest first: of one organization, or all."""
-        sql = "select * from messenger_integrations where organization_id = ? or ? is null order by created_at, id"
-        with self.database.reading() as connection:
-            found = connection.execute(sql, [organization_id, organization_id]).fetchall()
-        table = TABLES["messenger_integrations"]
-        return [{name: shown(row[name], table[name]) for name in table} for row in found]
+        return self._product.rows(organization_id)
 
-    def execute(self, sql: str, *parameters: Any) -> None:
-        with self.database.transaction() as connection:
-            connection.execute(sql, parameters)
+    def execute(self, statement: str, *parameters: Any) -> None:
+        """Any SQL, with `%s` for a parameter, as the owner of the tables."""
+        self.database.execute(statement, *parameters)
 
     def control(self, name: str, body: dict[str, Any]) -> Any:
         if name == "sign-in":
@@ -126,7 +119,7 @@ class SupabaseApp:
         if request.method == "OPTIONS":
             return "preflight", lambda: Response(204, headers=_CORS)
         if path.startswith("/rest/v1/"):
-            table = path.removeprefix("/rest/v1/").strip("/")
+            table = path.removeprefix("/rest/v1/")
             return f"rest.{request.method}.{table}", lambda: self._guarded(request, lambda: self._rest(table, request))
         found = self.auth.routes(request)
         if found is None:
@@ -148,24 +141,26 @@ class SupabaseApp:
 
     def _rest(self, table: str, request: Request) -> Response:
         try:
-            role = self._role(request)
-            if role != "service_role":
-                status = 401 if role == "anon" else 403
-                raise PostgrestError(status, "42501", f"permission denied for table {table}")
+            caller = self._caller(request)
         except PostgrestError as error:
             return error.response()
-        return self.rest.answer(table, request)
+        return self.rest.answer(table, request, caller)
 
-    def _role(self, request: Request) -> str:
+    def _caller(self, request: Request) -> Caller:
         authorization = request.headers.get("authorization")
         if authorization is None:
-            return "service_role" if request.headers["apikey"] == self.secret_key else "anon"
-        claims = self.auth.verified(authorization.removeprefix("Bearer "))
+            return Caller("service_role" if request.headers["apikey"] == self.secret_key else "anon", {})
+        token = authorization.removeprefix("Bearer ").strip()
+        claims = self.auth.verified(token)
         if claims is None:
-            raise PostgrestError(401, "PGRST301", "JWSError JWSInvalidSignature")
+            parts = token.count(".") + 1
+            if parts != 3:
+                raise unauthorized("PGRST301", f"Expected 3 parts in JWT; got {parts}")
+            details = "None of the keys was able to decode the JWT"
+            raise unauthorized("PGRST301", "No suitable key or wrong key type", details)
         if claims.get("exp", _FAR) <= self._clock.now():
-            raise PostgrestError(401, "PGRST303", "JWT expired")
-        return str(claims.get("role", "anon"))
+            raise unauthorized("PGRST303", "JWT expired")
+        return Caller(str(claims.get("role", "anon")), claims)
 
     def _function(self, request: Request) -> Response:
         if self.functions_url is None:

@@ -1,120 +1,149 @@
-"""The product's tables on SQLite: uniqueness, foreign keys and concurrent writers are the database's own."""
+"""One database of a stack: its connections, its transactions, and what is known of its tables."""
 
 from __future__ import annotations
 
-import json
 import queue
-import secrets
-import sqlite3
-import tempfile
-import uuid
+import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from emulator.supabase.postgres.databases import SCHEMA, databases
+from emulator.supabase.postgrest.schema import read_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-    from emulator.clock import Clock
+    from emulator.supabase.postgrest.schema import SchemaCache
 
-ColumnType = Literal["uuid", "text", "boolean", "jsonb", "timestamptz"]
-TABLES: dict[str, dict[str, ColumnType]] = {
-    "organizations": {"id": "uuid", "name": "text", "created_at": "timestamptz"},
-    "profiles": {"id": "uuid", "organization_id": "uuid", "full_name": "text", "created_at": "timestamptz"},
-    "messenger_integrations": {
-        "id": "uuid",
-        "organization_id": "uuid",
-        "messenger_type": "text",
-        "provider": "text",
-        "name": "text",
-        "is_active": "boolean",
-        "is_primary": "boolean",
-        "webhook_key": "text",
-        "settings": "jsonb",
-        "created_at": "timestamptz",
-        "updated_at": "timestamptz",
-    },
-}
-FOREIGN_KEYS = {
-    ("profiles", "organization_id"): "organizations",
-    ("messenger_integrations", "organization_id"): "organizations",
-}
-_SCHEMA = """
-create table organizations (id text primary key not null, name text, created_at text not null);
-create table profiles (
-  id text primary key not null, organization_id text references organizations (id), full_name text, created_at text not null
-);
-create table messenger_integrations (
-  id text primary key not null,
-  organization_id text not null references organizations (id) on delete cascade,
-  messenger_type text not null, provider text not null, name text,
-  is_active integer not null, is_primary integer not null, webhook_key text unique,
-  settings text not null, created_at text not null, updated_at text
-);
-create index integrations_of_organization on messenger_integrations (organization_id);
+Connection = psycopg.Connection[tuple[Any, ...]]
+_CONNECTIONS = 10  # as many as PostgREST has
+_TRIGGER = """
+create or replace function emulator_set_updated_at() returns trigger language plpgsql
+  as $$ begin new.updated_at = now(); return new; end $$;
+create or replace trigger emulator_updated_at before update on messenger_integrations
+  for each row execute function emulator_set_updated_at();
 """
-_CONNECTIONS = 4
+_SETTINGS = "select set_config(name, value, true) from unnest(%s::text[], %s::text[]) setting (name, value)"
+_DATA_ONLY = ("select", "insert", "update", "delete", "truncate", "with")
+
+
+class Transaction:
+    """One of somebody with a role: what it may do, PostgreSQL decides."""
+
+    def __init__(self, connection: Connection, settings: Mapping[str, str], *, reads: bool) -> None:
+        self._connection = connection
+        self._settings = dict(settings)
+        self._reads = reads
+        self._begun = False
+
+    def fetch(self, statement: sql.Composed | sql.SQL, parameters: Mapping[str, object]) -> tuple[Any, ...]:
+        """The only row of a statement. Raises psycopg.Error."""
+        if self._begun:
+            return _only_row(self._connection.execute(statement, parameters))
+        # One round trip. What is sent together and without BEGIN is a transaction too, so one that reads needs no COMMIT.
+        with self._connection.pipeline():
+            if not self._reads:
+                self._begun = True
+                self._connection.execute("begin")
+            self._connection.execute(_SETTINGS, [list(self._settings), list(self._settings.values())])
+            return _only_row(self._connection.execute(statement, parameters))
+
+    def end(self) -> None:
+        if self._begun:
+            self._connection.execute("commit")
+
+    def abandon(self) -> None:
+        self._connection.rollback()
 
 
 class Database:
-    """A file of its own, gone with `close`."""
+    """A new database with the tables of `ddl`, gone with `close`. `folder` is where the server keeps its data.
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.updated_at_trigger = False
-        """Whether every update sets `updated_at`, as a trigger in many products does."""
-        self._folder = tempfile.TemporaryDirectory(prefix="wpp-emulator-")
-        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+    Raises SchemaError, CannotStartServerError.
+    """
+
+    def __init__(self, ddl: str | None = None, folder: Path | None = None) -> None:
+        self._server = databases(folder)
+        self._name, self._schema = self._server.create(SCHEMA if ddl is None else ddl)
+        self._changed = threading.Event()
+        self._idle: queue.LifoQueue[Connection | None] = queue.LifoQueue()
         for _ in range(_CONNECTIONS):
-            self._idle.put(self._connect())
-        with self.transaction() as connection:
-            connection.executescript(_SCHEMA)
+            self._idle.put(None)
+        self._updated_at_trigger = False
 
     def close(self) -> None:
         for _ in range(_CONNECTIONS):
-            self._idle.get().close()
-        self._folder.cleanup()
+            connection = self._idle.get()
+            if connection is not None:
+                connection.close()
+        self._server.drop(self._name)
+
+    @property
+    def schema(self) -> SchemaCache:
+        if self._changed.is_set():
+            self._changed.clear()
+            with self._connection() as connection:
+                self._schema = read_schema(connection)
+        return self._schema
+
+    @property
+    def updated_at_trigger(self) -> bool:
+        """Whether every update sets `updated_at`, as a trigger in many products does."""
+        return self._updated_at_trigger
+
+    @updated_at_trigger.setter
+    def updated_at_trigger(self, wanted: bool) -> None:
+        with self.transaction() as connection:
+            connection.execute(
+                _TRIGGER if wanted else "drop trigger if exists emulator_updated_at on messenger_integrations"
+            )
+        self._updated_at_trigger = wanted
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One writing transaction, rolled back where the block raises."""
-        connection = self._idle.get()
-        try:
-            connection.execute("begin immediate")
+    def transaction(self) -> Iterator[Connection]:
+        """One of the owner's, whom no policy stops; rolled back where the block raises."""
+        with self._connection() as connection, connection.transaction():
+            yield connection
+
+    def execute(self, statement: str, *parameters: Any) -> None:
+        """Anything of the owner's: `%s` stands for a parameter. DDL is known to PostgREST from the next request on."""
+        with self.transaction() as connection:
+            connection.execute(statement.encode(), parameters or None)
+        if not statement.lstrip().lower().startswith(_DATA_ONLY):
+            self._changed.set()
+
+    def query(self, statement: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """The rows of one statement of the owner's."""
+        with self._connection() as connection:
+            return connection.execute(statement.encode(), parameters).fetchall()
+
+    @contextmanager
+    def acting(self, settings: Mapping[str, str], *, reads: bool) -> Iterator[Transaction]:
+        """A transaction under these settings (`role` among them); rolled back where the block raises."""
+        with self._connection() as connection:
+            transaction = Transaction(connection, settings, reads=reads)
             try:
-                yield connection
+                yield transaction
             except BaseException:
-                connection.rollback()
+                transaction.abandon()
                 raise
-            connection.commit()
-        finally:
-            self._idle.put(connection)
+            transaction.end()
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Iterator[Connection]:
         connection = self._idle.get()
         try:
+            if connection is None or connection.closed:
+                connection = None
+                connection = self._server.connect(self._name)
             yield connection
         finally:
             self._idle.put(connection)
-
-    def defaults(self, table: str) -> dict[str, Any]:
-        """What a new row has where the insert says nothing."""
-        now = timestamp(self.clock.now())
-        values: dict[str, Any] = {"id": str(uuid.uuid4()), "created_at": now}
-        if table == "messenger_integrations":
-            values |= {"is_active": 1, "is_primary": 0, "settings": "{}", "updated_at": now}
-            values["webhook_key"] = secrets.token_hex(16)
-        return values
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            Path(self._folder.name) / "supabase.db", timeout=30, isolation_level=None, check_same_thread=False
-        )
-        connection.row_factory = sqlite3.Row
-        connection.executescript("pragma journal_mode = wal; pragma synchronous = off; pragma foreign_keys = on;")
-        return connection
 
 
 def timestamp(seconds: float) -> str:
@@ -123,36 +152,8 @@ def timestamp(seconds: float) -> str:
     return text + "+00:00"
 
 
-def stored(value: Any, kind: ColumnType) -> Any:
-    """A JSON value as its column keeps it. Raises ValueError for one that the column's type does not take."""
-    if value is None:
-        return None
-    if kind == "jsonb":
-        return json.dumps(value, separators=(",", ":"))
-    if kind == "boolean":
-        words = {True: 1, False: 0, "true": 1, "false": 0, "t": 1, "f": 0}
-        if not isinstance(value, (bool, str)) or value not in words:
-            raise ValueError(f'invalid input syntax for type boolean: "{value}"')
-        return words[value]
-    text = value if isinstance(value, str) else json.dumps(value)
-    if kind == "uuid":
-        try:
-            return str(uuid.UUID(text))
-        except ValueError:
-            raise ValueError(f'invalid input syntax for type uuid: "{text}"') from None
-    if kind == "timestamptz":
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise ValueError(f'invalid input syntax for type timestamp with time zone: "{text}"') from None
-        return timestamp((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    return text
-
-
-def shown(value: Any, kind: ColumnType) -> Any:
-    """A stored value as JSON has it."""
-    if value is None:
-        return None
-    if kind == "jsonb":
-        return json.loads(value)
-    return bool(value) if kind == "boolean" else value
+def _only_row(cursor: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
+    row = cursor.fetchone()
+    if row is None:
+        raise LookupError("the statement has no row")
+    return row

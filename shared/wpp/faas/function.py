@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.clock import Clock
-from wpp.config import cors_allow_origin, settings_from
+from wpp.config import config_from, cors_allow_origin
 from wpp.errors import InvalidToken, MethodNotAllowed, WppError
 from wpp.faas import logs
 from wpp.faas.cors import cors_headers, preflight_headers
@@ -40,18 +40,25 @@ class Call(NamedTuple):
         return "Call(***)"
 
 
+class Result(NamedTuple):
+    """What a function answers."""
+
+    fields: Mapping[str, Any]
+    """Beside `success` and `warnings`."""
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
 class Function(NamedTuple):
     name: str
     """As it is served: `wpp-create`."""
-    run: Callable[[Invocation, Call], Mapping[str, Any]]
-    """The answer's fields beside `success` and `warnings`."""
+    run: Callable[[Invocation, Call], Result]
     error_fields: Mapping[str, Any] = MappingProxyType({})
     """Further fields of every error."""
     error_texts: Mapping[type[WppError], tuple[int, str]] = MappingProxyType({})
     """Status and text where they differ from the error's own."""
 
 
-class _Process:
+class Process:
     """The runtime, made with the first call that needs it and kept: a failed attempt is made again."""
 
     def __init__(self) -> None:
@@ -61,7 +68,9 @@ class _Process:
     def runtime(self) -> Runtime:
         with self._lock:
             if self._runtime is None:
-                self._runtime = Runtime(settings_from())
+                config = config_from()
+                logs.set_up(config.known_secrets)
+                self._runtime = Runtime(config)
                 self._runtime.caller_check.prepare()
             return self._runtime
 
@@ -76,7 +85,7 @@ class _Process:
             self._runtime.prepare()
 
 
-_PROCESS = _Process()
+_PROCESS = Process()
 
 
 def prepare() -> None:
@@ -127,7 +136,7 @@ class _Exchange:
         headers |= {"X-Request-Id": self._request_id, "Server-Timing": self._server_timing()}
         return json_answer(status, body, headers)
 
-    def _run(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _run(self) -> tuple[dict[str, Any], Mapping[str, str]]:
         if self._request.method != "POST":
             raise MethodNotAllowed("Only POST, GET and OPTIONS are served here")
         runtime = _PROCESS.runtime()
@@ -136,11 +145,11 @@ class _Exchange:
         seconds_left = self._request.seconds_left
         invocation = runtime.begin(self._function.name, self._request_id, seconds_left, self._trace)
         try:
-            fields = self._function.run(invocation, call)
+            result = self._function.run(invocation, call)
         finally:
             self._log = invocation.log
         warnings = {"warnings": invocation.warnings} if invocation.warnings else {}
-        return {"success": True, **fields, **warnings}, invocation.answer_headers
+        return {"success": True, **result.fields, **warnings}, result.headers
 
     def _failure(self, error: WppError) -> tuple[int, dict[str, Any], dict[str, str]]:
         status, text = self._function.error_texts.get(type(error), (error.status, str(error)))

@@ -1,39 +1,61 @@
 """One JSON object per line on standard error: time, level, message, and the fields of the invocation.
 
-Every record of the process, ours or a library's, goes through the redaction before any handler gets it.
+What goes through the logger "wpp" is redacted as it is formatted. Records of other libraries do not come here: those that quote
+headers and bodies log errors only.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
 import traceback
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from wpp.config import log_level
-from wpp.redaction import REDACTION, one_line, steady
+from wpp.redaction import Redaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
+KnownSecrets = Callable[[], Iterable[str]]
+"""The secrets at hand when a line is written. Called for each line, so it must neither wait nor log."""
+
 _LOG = logging.getLogger("wpp")
+# urllib3 quotes response headers that it cannot parse; botocore, at DEBUG, the secrets that it fetches. And the runtime may set
+# the root logger to DEBUG, as AWS Lambda does for its "application log level".
+_QUOTING = ("urllib3", "botocore")
 
 
 class JsonLines(logging.Formatter):
+    """Without `known_secrets`, only the forms of credentials are redacted."""
+
+    def __init__(self, known_secrets: KnownSecrets = tuple) -> None:
+        super().__init__()
+        self._known_secrets = known_secrets
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         fields = getattr(record, "wpp", None)
         line.update({k: v for k, v in (fields or {}).items() if v is not None})
         if record.exc_info and record.exc_info[0]:
             line["error"] = described(record.exc_info[0], record.exc_info[2])
-        # JSON spells out every control character but this one.
-        return json.dumps(REDACTION.value(line)).replace("\x7f", "\\u007f")
+        # JSON in ASCII: every control character is spelled out, whatever it would do to a terminal.
+        return json.dumps(Redaction(self._known_secrets()).value(line))
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - a wrong format must not cost the line
+        return f"{record.msg} (its arguments do not fit)"
 
 
 def described(kind: type[BaseException], trace: TracebackType | None) -> dict[str, Any]:
@@ -42,54 +64,28 @@ def described(kind: type[BaseException], trace: TracebackType | None) -> dict[st
     return {"type": kind.__name__, "frames": frames[-12:]}
 
 
-def set_up() -> None:
-    """Idempotent. Other loggers keep their own ways, but for what is taken out of their records."""
-    make = logging.getLogRecordFactory()
-    if not getattr(make, "redacts", False):
-        logging.setLogRecordFactory(_redacting(make))
-    level = log_level()
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        """Logging's own prints the record with all its arguments, which nothing has redacted."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write('{"level": "ERROR", "message": "a log line could not be written"}\n')
+
+
+def set_up(known_secrets: KnownSecrets | None = None, *, level: int | None = None) -> None:
+    """Idempotent. `level` is LOG_LEVEL's unless given; `known_secrets` stay known until others are given.
+
+    Of other loggers, only the levels of urllib3 and botocore are set.
+    """
+    level = log_level() if level is None else level
     if _LOG.level != level:  # setting it has every logger decide anew what it lets through
         _LOG.setLevel(level)
-    if not _LOG.handlers:
-        handler = logging.StreamHandler()
+    handler = next((handler for handler in _LOG.handlers if isinstance(handler, _Handler)), None)
+    if handler is None:
+        handler = _Handler()
         handler.setFormatter(JsonLines())
         _LOG.addHandler(handler)
         _LOG.propagate = False
-
-
-def _redacting(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
-    def redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = make(*args, **kwargs)
-        _redact(record)
-        return record
-
-    redacted.redacts = True  # type: ignore[attr-defined]
-    return redacted
-
-
-def _redact(record: logging.LogRecord) -> None:
-    # The arguments stay arguments, and what needs no change its own type: there are formatters that take them apart.
-    if isinstance(record.args, dict):
-        record.args = {name: _argument(value) for name, value in record.args.items()}
-    elif record.args:
-        record.args = tuple(_argument(value) for value in record.args)
-    try:
-        message = record.getMessage()
-    except Exception:  # noqa: BLE001 - logging itself would print the message and all its arguments
-        message = f"{record.msg} (its arguments do not fit)"
-        record.msg, record.args = message, None
-    shown = steady(REDACTION.text(message))
-    if shown != message:
-        record.msg, record.args = shown, None
-    if record.exc_info and record.exc_info[0]:
-        record.exc_text = steady(REDACTION.text("".join(traceback.format_exception(*record.exc_info)).rstrip("\n")))
-    if record.stack_info:
-        record.stack_info = REDACTION.text(record.stack_info)
-
-
-def _argument(value: Any) -> Any:
-    if isinstance(value, (bool, int, float)) or value is None:
-        return value
-    text = str(value)
-    shown = one_line(REDACTION.text(text))
-    return value if shown == text else shown
+        for name in _QUOTING:
+            logging.getLogger(name).setLevel(logging.ERROR)
+    if known_secrets is not None:
+        handler.setFormatter(JsonLines(known_secrets))

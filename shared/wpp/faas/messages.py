@@ -25,6 +25,9 @@ class Request(NamedTuple):
     seconds_left: float | None = None
     """Until the platform we run on ends this invocation, where it says."""
 
+    def __repr__(self) -> str:
+        return f"Request({self.method}, ***)"
+
     def json_object(self) -> dict[str, Any]:
         """The decoded body, `{}` for an empty one. Raises BadRequest, BodyTooLarge."""
         if len(self.body) > MAX_BODY_BYTES:
@@ -43,6 +46,9 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, ***)"  # its body may hold a QR
 
 
 def json_answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:

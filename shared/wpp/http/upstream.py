@@ -7,7 +7,7 @@ import random
 import threading
 from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wpp.errors import System, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
 from wpp.http.messages import Request, Response, TransportFailed
@@ -28,6 +28,20 @@ def retry_delay(attempt: int, retry_after: float | None, uniform: Callable[[floa
     """Seconds to wait before repeating after the `attempt`-th failure (from 1): full jitter, or what the server asked for."""
     jittered = uniform(0, min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0**attempt))
     return max(jittered, retry_after or 0.0)
+
+
+class Credential(Protocol):
+    """Something that a request is authorized with, and that may be replaced while it is in use."""
+
+    def value(self) -> str: ...
+
+    def renewed(self, refused: str) -> bool:
+        """After a refusal of the value `refused`: whether there is another one by now."""
+        ...
+
+
+def is_unauthorized(response: Response) -> bool:
+    return response.status in (401, 403)
 
 
 class TracedRequest(NamedTuple):
@@ -135,6 +149,23 @@ class Upstream:
                     raise
                 if not _was_stale(error):
                     self.pause_after(error, attempt, within=give_up - self.clock.monotonic())
+
+    def send_with(
+        self,
+        credential: Credential,
+        request_for: Callable[[str], Request],
+        is_refusal: Callable[[Response], bool] = is_unauthorized,
+    ) -> Response:
+        """The response to a request that carries a credential. If the credential is refused and has another value by now, the
+        request is sent once more with that one.
+
+        Raises UpstreamBroken, UpstreamTimeout, DeadlinePassed, and what the credential raises.
+        """
+        value = credential.value()
+        response = self.send(request_for(value))
+        if is_refusal(response) and credential.renewed(value):
+            response = self.send(request_for(credential.value()))
+        return response
 
     def pause(self, attempt: int, doing: str) -> None:
         """A jittered wait before looking again, growing with `attempt` (from 1). Raises DeadlinePassed."""

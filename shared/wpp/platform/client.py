@@ -1,46 +1,40 @@
-"""The calls of WPP Platform. `create_client` is made with WPP_SECRET, all else by one organization's client.
+"""The calls of WPP Platform: `create_client` with WPP_SECRET, everything else as one organization's client.
 
-Source of the shapes: the platform's contract as the product has it, and what was seen of it in production.
+The port of the edge functions' `_shared/wpp.ts`. Source of the shapes: the platform's contract as the product has it, and what
+was seen of it in production.
 """
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from wpp.errors import KeyRefused
 from wpp.http.messages import Request
 from wpp.http.upstream import malformed, refusal
 from wpp.platform.state import SessionState, State, read_qr, read_state
-from wpp.platform.token import fresh_token
-from wpp.redaction import REDACTION
+from wpp.platform.token import is_header_text
 
 if TYPE_CHECKING:
     from wpp.http.messages import Response
     from wpp.http.upstream import Upstream
-    from wpp.platform.memory import Recent
-    from wpp.platform.token import AccessToken
+    from wpp.platform.token import TokenSource
     from wpp.secret import Secret
 
 CREATE_TIMEOUT = 15.0
 """Seconds for one `create`: the platform prepares a whole client in it."""
-_MAX_TEXT = 4096  # characters of a key, session or token; more is no such thing
-_NO_SEGMENTS = (".", "..")  # an address that holds these is shortened on the way: the call would be another one
-# Quoted they are safe with us, but a proxy in front of the platform may decode them before it looks where a call goes.
+_DOT_SEGMENTS = (".", "..")  # an address that holds one is shortened on the way: the call would be another one
+# Quoted they are safe with us, but a proxy in front of the platform may decode them before it routes.
 _SEPARATORS = frozenset("/\\?#%")
 
 
-@dataclass
-class Credentials:
+class Credentials(NamedTuple):
     """What an organization reaches its client with."""
 
-    api_key: str = field(repr=False)
+    api_key: str
     session: str
 
-    def __post_init__(self) -> None:
-        REDACTION.conceal(self.api_key)
+    def __repr__(self) -> str:
+        return f"Credentials(***, {self.session!r})"
 
 
 def create_client(
@@ -52,14 +46,14 @@ def create_client(
     idempotency_key: str,
     timeout: float = CREATE_TIMEOUT,
 ) -> Credentials:
-    """Has the platform make the client for `organization_id`, or name the one it made before.
+    """Has the platform create the client for `organization_id`, or name the one it created before.
 
     Sent once: a caller that repeats it does so under the same idempotency key. `timeout` is in seconds.
     Raises UpstreamError, DeadlinePassed. A refused secret is UpstreamRefused: our fault, never the caller's.
     """
-    while True:
-        secret = wpp_secret.value()
-        request = Request(
+
+    def request(secret: str) -> Request:
+        return Request(
             "platform",
             "create",
             "POST",
@@ -68,91 +62,56 @@ def create_client(
             {"organizationId": organization_id},
             timeout=timeout,
         )
-        response = upstream.send(request)
-        if response.status not in (401, 403):
-            break
-        if not wpp_secret.renewed(secret):
-            raise refusal("platform", "create", response, "is WPP_SECRET right?")
+
+    response = upstream.send_with(wpp_secret, request)
+    if response.status in (401, 403):
+        raise refusal("platform", "create", response, "is WPP_SECRET right?")
     body = _object("create", response)
     api_key, session = body.get("apiKey"), body.get("session")
-    if not (_is_text(api_key) and is_session(session)):
+    if not (is_header_text(api_key) and is_session(session)):
         raise malformed("platform", "create", "apiKey and session", response)
     # Its `status` is not used: the live state is read a moment later, and decides.
     return Credentials(str(api_key), str(session))
 
 
 def is_session(value: Any) -> bool:
-    """Whether it can be a session's name: those stand in addresses, where some texts would make another call of it."""
-    return _is_text(value) and value not in _NO_SEGMENTS and not _SEPARATORS.intersection(value)
+    """Whether it can be a session's name: it becomes part of an address, where some texts would make another call of it."""
+    return is_header_text(value) and value not in _DOT_SEGMENTS and not _SEPARATORS.intersection(value)
 
 
 class WppClient:
-    """One organization's client: every call on its own session. Safe to use from several threads."""
+    """One organization's client: every call is about its own session. Safe to use from several threads."""
 
-    def __init__(
-        self,
-        base_url: str,
-        credentials: Credentials,
-        upstream: Upstream,
-        memory: Recent[AccessToken],
-        stored: AccessToken | None = None,
-    ) -> None:
+    def __init__(self, base_url: str, credentials: Credentials, upstream: Upstream, tokens: TokenSource) -> None:
         self.credentials = credentials
+        self.tokens = tokens
         self._base_url = base_url
         self._upstream = upstream
-        self._memory = memory
-        self._stored = stored
-        self.refused: str | None = None
-        """The text of the token that the platform last refused."""
-        self._lock = threading.Lock()
         self._path = _segment(credentials.session)
-
-    def unsaved_token(self) -> AccessToken | None:
-        """The token in use, where the stored row has not got it yet."""
-        token = self._memory.get(self.credentials.api_key)
-        return token if token and (not self._stored or token.text != self._stored.text) else None
-
-    def token_saved(self, token: AccessToken) -> None:
-        self._stored = token
-
-    def has_token(self) -> bool:
-        return self._usable() is not None
-
-    def token(self, refused: str | None = None) -> AccessToken:
-        """`POST /auth/token`, unless a usable token other than `refused` is at hand. One fetch serves all threads.
-
-        Raises KeyRefused where the platform does not take the API key, UpstreamError, DeadlinePassed.
-        """
-        with self._lock:
-            self.refused = refused or self.refused
-            token = self._usable()
-            if token is None or token.text == refused:
-                token = self._fetch_token()
-                self._memory.put(self.credentials.api_key, token)
-            return token
 
     def start(self) -> SessionState:
         """`POST /api/accounts/start`. Sent once: started twice, a session throws its QR away."""
         response = self._call("start", "POST", "/api/accounts/start", {"number": self.credentials.session})
         body = _object("start", response)
-        qr, said = read_qr(body), read_state(body)
+        state = read_state(body)
+        qr = read_qr(body)
         if qr is not None:
             return SessionState(State.QR_REQUIRED, qr)
-        if said is None:
+        if state is None:
             raise malformed("platform", "start", "a status or a QR", response)
-        return said
+        return state
 
     def status(self) -> SessionState:
-        """`GET /api/accounts/{session}/status`. A state that cannot be read is an error, never `offline`."""
+        """`GET /api/accounts/{session}/status`. A state that cannot be read is an error, never "ended"."""
         response = self._call("status", "GET", f"/api/accounts/{self._path}/status")
-        said = read_state(_object("status", response))
-        if said is None:
+        state = read_state(_object("status", response))
+        if state is None:
             raise malformed("platform", "status", "a status", response)
-        return said
+        return state
 
     def qr(self, patience: float | None = None) -> str | None:
-        """`GET /api/accounts/{session}/qr`: the QR as it came, None while there is none."""
-        response = self._call("qr", "GET", f"/api/accounts/{self._path}/qr", none_at_404=True, patience=patience)
+        """`GET /api/accounts/{session}/qr`: the QR as it came, or None while there is none."""
+        response = self._send("qr", "GET", f"/api/accounts/{self._path}/qr", patience=patience)
         return None if response.status == 404 else read_qr(_object("qr", response))
 
     def stop(self, patience: float | None = None) -> None:
@@ -192,87 +151,55 @@ class WppClient:
         if body.get("status") == "error":
             raise refusal("platform", kind, response, "the message was not accepted")
         task_id = body.get("taskId") or body.get("id")
-        if not _is_text(task_id):
+        if not is_header_text(task_id):
             raise malformed("platform", kind, "a taskId", response)
         return str(task_id)
 
-    def _call(
-        self,
-        call: str,
-        method: str,
-        path: str,
-        payload: dict[str, Any] | None = None,
-        *,
-        repeatable: bool = False,
-        none_at_404: bool = False,
-        patience: float | None = None,
-    ) -> Response:
-        """An authorized call: its 2xx response. A refused token is renewed once. `patience` is in seconds."""
-        token = self.token()
-        response = self._authorized(token, call, method, path, payload, repeatable, patience)
-        if response.status in (401, 403):
-            token = self.token(refused=token.text)
-            response = self._authorized(token, call, method, path, payload, repeatable, patience)
-        if not 200 <= response.status < 300 and not (none_at_404 and response.status == 404):
-            raise refusal("platform", call, response)
+    def _call(self, name: str, method: str, path: str, payload: Any = None, **how: Any) -> Response:
+        """The 2xx response of an authorized call."""
+        response = self._send(name, method, path, payload, **how)
+        if not 200 <= response.status < 300:
+            raise refusal("platform", name, response)
         return response
 
-    def _authorized(
+    def _send(
         self,
-        token: AccessToken,
-        call: str,
+        name: str,
         method: str,
         path: str,
-        payload: dict[str, Any] | None,
-        repeatable: bool,
-        patience: float | None,
+        payload: Any = None,
+        *,
+        repeatable: bool = False,
+        patience: float | None = None,
     ) -> Response:
-        headers = {"Authorization": f"Bearer {token.text}"}
-        url, repeatable = self._base_url + path, repeatable or method == "GET"
-        request = Request("platform", call, method, url, headers, payload, repeatable=repeatable, patience=patience)
-        return self._upstream.send(request)
+        """An authorized call. A refused token is renewed once. `patience` is in seconds."""
 
-    def _usable(self) -> AccessToken | None:
-        """The remembered token before the stored one: other code of the product may have stored an older one."""
-        now = self._upstream.clock.now()
-        for token in (self._memory.get(self.credentials.api_key), self._stored):
-            if token is not None and token.usable(now):
-                return token
-        return None
+        def request(token: str) -> Request:
+            return Request(
+                "platform",
+                name,
+                method,
+                self._base_url + path,
+                {"Authorization": f"Bearer {token}"},
+                payload,
+                repeatable=repeatable or method == "GET",
+                patience=patience,
+            )
 
-    def _fetch_token(self) -> AccessToken:
-        url, payload = f"{self._base_url}/auth/token", {"apiKey": self.credentials.api_key}
-        response = self._upstream.send(Request("platform", "token", "POST", url, payload=payload, repeatable=True))
-        if response.status in (401, 403) and _is_about_the_key(response):
-            raise KeyRefused("platform", "token", "refuses the organization's API key", upstream_status=response.status)
-        body = _object("token", response)
-        text = body.get("token")
-        if not _is_text(text):
-            raise malformed("platform", "token", "a token", response)
-        return fresh_token(str(text), body.get("expiresIn"), self._upstream.clock.now())
+        return self._upstream.send_with(self.tokens, request)
 
 
-def _object(call: str, response: Response) -> dict[str, Any]:
+def _object(name: str, response: Response) -> dict[str, Any]:
     """The JSON object of a 2xx response."""
     if not 200 <= response.status < 300:
-        raise refusal("platform", call, response)
+        raise refusal("platform", name, response)
     if not isinstance(response.json, dict):
-        raise malformed("platform", call, "a JSON object", response)
+        raise malformed("platform", name, "a JSON object", response)
     return response.json
 
 
 def _segment(name: str) -> str:
     """One segment of an address. Raises ValueError for the two names that no quoting keeps."""
-    if name in _NO_SEGMENTS:
-        raise ValueError(f"{name!r} cannot stand in an address")
+    if name in _DOT_SEGMENTS:
+        raise ValueError(f"{name!r} cannot be a segment of an address")
     return quote(name, safe="")
-
-
-def _is_about_the_key(response: Response) -> bool:
-    """Whether the platform itself refuses the key. A proxy's 403 must not have a good key replaced."""
-    said = response.json.get("error") if isinstance(response.json, dict) else None
-    return isinstance(said, str) and "invalid api key" in said.lower()
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _MAX_TEXT and value.isprintable() and value.isascii()

@@ -1,51 +1,87 @@
-"""What the platform says of a session, in our words."""
+"""What the platform reports of a session, in our words.
+
+Gateways built on WPPConnect hand its own words on: StatusFind, SocketState and InterfaceState in its documentation.
+"""
 
 from __future__ import annotations
 
 import enum
-from typing import Any
-
-from wpp.redaction import REDACTION
+import re
+from typing import Any, NamedTuple
 
 
 class State(enum.Enum):
     CONNECTED = "connected"
     STARTING = "starting"
-    OFFLINE = "offline"
+    """Before the QR."""
     QR_REQUIRED = "qr_required"
+    PAIRING = "pairing"
+    """After the scan: the phone is known, the connection is not up yet."""
+    ENDED = "offline"
+    BLOCKED = "blocked"
+    """Nothing that we may do helps."""
+    PASSKEY = "passkey"
+    """The phone asks for a passkey."""
 
 
 _WORDS = {
-    "connected": State.CONNECTED,
-    "ready": State.CONNECTED,
-    "starting": State.STARTING,
-    "pending": State.STARTING,
-    "offline": State.OFFLINE,
-    "qr_required": State.QR_REQUIRED,
+    State.CONNECTED: "connected ready open authenticated inChat isLogged normal",
+    State.STARTING: "starting pending opening initBrowser initWhatsapp openedWhatsapp initializing connecting",
+    State.QR_REQUIRED: "qr_required qr qrcode unpaired scan_qr_code",
+    State.PAIRING: "pairing syncing resuming qrReadSuccess timeout phoneNotConnected",
+    State.ENDED: """offline disconnected closed logout notLogged browserClose disconnectedMobile desconnectedMobile
+        autocloseCalled serverClose qrReadFail qrReadError UNPAIRED_IDLE failed stopped unlaunched""",
+    State.BLOCKED: "conflict TOS_BLOCK SMB_TOS_BLOCK PROXYBLOCK DEPRECATED_VERSION",
 }
+_SEPARATORS = re.compile(r"[\s_-]+")
+_LONGEST_WORD = 64
 
 
-class SessionState:
-    def __init__(self, state: State, qr: str | None = None, warning: str | None = None) -> None:
-        self.state = state
-        self.qr = qr
-        """A QR that came along: raw pairing text or a `data:` picture. It pairs a phone, so it is a credential."""
-        self.warning = warning
-        REDACTION.conceal(qr)
+def _normalized(word: str) -> str:
+    return _SEPARATORS.sub("", word[:_LONGEST_WORD]).lower()
+
+
+_STATES = {_normalized(word): state for state, words in _WORDS.items() for word in words.split()}
+_PASSKEY_WARNING = (
+    "WhatsApp asks this account for a passkey, which the platform may be unable to answer: "
+    "continue on the phone, or link the number from a phone without a passkey"
+)
+
+
+class SessionState(NamedTuple):
+    state: State
+    qr: str | None = None
+    """Raw pairing text or a `data:` picture. It pairs a phone, so it is a credential."""
+    warning: str | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nothing to wait for: the number is connected, or its QR can be scanned."""
+        return self.state is State.CONNECTED or self.qr is not None
+
+    def with_qr(self, qr: str | None) -> SessionState:
+        return self._replace(state=State.QR_REQUIRED, qr=qr) if qr else self
+
+    def __repr__(self) -> str:
+        return f"SessionState({self.state.value!r}, qr={'***' if self.qr else None})"
 
 
 def read_state(body: Any) -> SessionState | None:
-    """From an answer with `status` or `state`; None where there is neither. An unknown word counts as `qr_required`."""
+    """From a response with `status` or `state`, or None if it has neither. An unknown word counts as `qr_required`."""
     if not isinstance(body, dict):
         return None
     word = body.get("status") or body.get("state")
     if not isinstance(word, str):
         return None
-    state = _WORDS.get(word.strip().lower())
+    normalized = _normalized(word)
+    if normalized.startswith("passkey"):
+        return SessionState(State.PASSKEY, warning=_PASSKEY_WARNING)
+    state = _STATES.get(normalized)
+    if state is State.BLOCKED:
+        return SessionState(state, warning=f"the platform reports '{_shown(word)}': the session cannot be started")
     if state is not None:
         return SessionState(state)
-    shown = "".join(c for c in word[:40] if c.isascii() and (c.isalnum() or c in "_-"))
-    return SessionState(State.QR_REQUIRED, warning=f"unknown platform state '{shown}', handled as qr_required")
+    return SessionState(State.QR_REQUIRED, warning=f"unknown platform state '{_shown(word)}', handled as qr_required")
 
 
 def read_qr(body: Any) -> str | None:
@@ -58,3 +94,7 @@ def read_qr(body: Any) -> str | None:
         if isinstance(value, str) and value:
             return value
     return None
+
+
+def _shown(word: str) -> str:
+    return "".join(c for c in word[:40] if c.isascii() and (c.isalnum() or c in "_-"))

@@ -1,201 +1,208 @@
-"""What our part of a row's `settings` means, and how it changes. No I/O here.
+"""The claim of one invocation on one row: whoever creates, starts, restarts, recreates or disconnects a client holds it.
 
-wppApiKey, wppAccountNumber     the credentials: key and session          other functions of the product read
-wppJwtToken, wppJwtExpiresAt    the platform's token, ms since 1970       these names, so they stay
-wppSubOrgId                     the platform's id of a further number
-wppApiKeyIssuedAt               ms since 1970, when the key was handed out
-wppClaim                        who is creating: {id, expiresAt} while somebody is,
-                                {failed, code, problem} when the last one was refused
-wppIdempotencyKey               of the creation that has not ended well yet
-wppStart                        who is starting an offline session: {id, expiresAt}
-wppWebhookPending               true until the platform has our webhook
-wppRequests                     fingerprints of Idempotency-Key headers that were carried out, with their options
+The holder changes the claim's beat every 2 seconds while it works; most work is shorter than that. Whoever finds the claim
+in their way observes the beat (see `liveness`). A change that a holder makes applies only while the claim is still its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+import secrets
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from wpp.platform.client import Credentials, is_session
-from wpp.platform.token import AccessToken, stored_token
+from wpp.errors import DeadlinePassed, UpstreamRefused, WppError
+from wpp.provisioning.liveness import Liveness
+from wpp.provisioning.record import Claim, Doing, Failure, Record, record_of
+from wpp.supabase.rows import Rows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wpp.clock import Ticker
+    from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
-LEASE_MARGIN = 10.0
-"""Seconds that a lease outlasts its invocation's deadline: how far the clocks of two machines may be apart."""
-_LONGEST_LEASE = 3600.0  # a claim that ends later than this was written by a broken clock, and counts for nothing
-_NAMESPACE = "6f0ba4a5-6f0c-5b0e-9d7b-3a5f1f9c2d11"
-_FRESH_KEY = 60.0  # seconds in which the platform may still refuse a key that it just handed out
-_OF_THE_TOKEN = ("wppJwtToken", "wppJwtExpiresAt")
-_OF_THE_CLAIM = ("wppClaim", "wppIdempotencyKey")
+BEAT_SECONDS = 2.0
+TRUSTED_SECONDS = 4.0
+"""After a confirmed beat was sent: until then, nobody can have observed the claim to be dead."""
+_SECONDS_AFTER_A_FAILED_BEAT = 0.5
+_BEAT_ATTEMPTS = 2
+_OLD_LEASE_SECONDS = 10.0  # what code from before beats adds to a lease, for clocks that differ
 
-SettingsDict = Mapping[str, Any]
-
-
-class Claim(NamedTuple):
-    id: str
-    expires_at: float
-    """Seconds since 1970."""
-
-    def is_live(self, now: float) -> bool:
-        return now < self.expires_at <= now + _LONGEST_LEASE
+Change = Callable[[Record], Record]
 
 
-class Number(NamedTuple):
-    """Which WhatsApp number of an organization is meant: the primary one, or a further one with a row of its own."""
-
-    organization_id: str
-    row_name: str
-    """What the id of its row is derived from."""
-    sub_organization_id: str | None = None
-    """The platform's id of a further number; None for the primary one, which goes by the organization's own."""
-    known_row_id: str | None = None
-    """Of a row that is there already, unfinished."""
-
-    @property
-    def row_id(self) -> str:
-        """The id that its row gets if there is none yet."""
-        if self.known_row_id:
-            return self.known_row_id
-        import uuid  # 2 ms at a cold start, and most calls create nothing
-
-        return str(uuid.uuid5(uuid.UUID(_NAMESPACE), self.row_name))
-
-    @property
-    def is_primary(self) -> bool:
-        return self.sub_organization_id is None
-
-    def find(self, rows: Iterable[Integration]) -> Integration | None:
-        if not self.is_primary:
-            row_id = self.row_id
-            return next((row for row in rows if row.id == row_id), None)
-        candidates = [row for row in rows if not _is_further_number(row)]
-        # The order is the same for everybody who looks, so that nobody creates on another row at the same time.
-        candidates.sort(key=lambda row: (not (row.is_primary and row.is_active), row.created_at, row.id))
-        return next(iter(candidates), None)
+class ClaimLost(Exception):  # not a failure: somebody else is finishing the job
+    pass
 
 
-def primary_number(organization_id: str) -> Number:
-    """Its row id is derived from the organization, so the table's primary key lets only one claim be inserted."""
-    return Number(organization_id, organization_id)
+class HeldClaim:
+    """Not held after construction: `insert`, `take` or `adopt` gets it, if nobody else was faster."""
 
+    def __init__(self, invocation: Invocation, doing: Doing) -> None:
+        self.id = secrets.token_hex(16)
+        self.doing = doing
+        self.row: Integration | None = None
+        """As it was last read or written under the claim; None while it is not held."""
+        upstream = invocation.upstream
+        self._invocation = invocation
+        self._clock = upstream.clock
+        self._liveness = Liveness(invocation.memory, upstream.clock)
+        self._beat_rows = Rows(invocation.config, upstream, timeout=BEAT_SECONDS)
+        self._old_expiry = upstream.clock.now() + max(0.0, upstream.deadline.remaining()) + _OLD_LEASE_SECONDS
+        self._lock = threading.Lock()
+        self._beat = 0
+        self._confirmed_at = 0.0
+        self._row_id: str | None = None
+        self._ticker: Ticker | None = None
 
-def claim_of(row: Integration) -> Claim | None:
-    stored = row.settings.get("wppClaim")
-    if not isinstance(stored, dict) or not isinstance(stored.get("id"), str):
-        return None
-    return Claim(stored["id"], _seconds(stored.get("expiresAt")))
+    def insert(self, columns: Mapping[str, Any]) -> Integration | None:
+        """Inserts the row with the claim in it; None if a row with its id is there already. Raises as `Rows.insert` does."""
+        self._row_id = str(columns["id"])
+        record = Record(self._row_id, str(columns["organization_id"]), columns["settings"])
+        sent = self._clock.monotonic()
+        row = self._invocation.rows.insert({**columns, "settings": self._claimed(record).settings})
+        return self._hold(row, sent)
 
+    def take(self, row: Integration, is_free: Callable[[Integration], bool]) -> tuple[Integration | None, bool]:
+        """Claims the row if it is free in the caller's sense.
 
-def failure_of(row: Integration, claim_id: str) -> tuple[str, str] | None:
-    """Code and text of the refusal that ended this very claim, for those who waited for it."""
-    stored = row.settings.get("wppClaim")
-    if not isinstance(stored, dict) or stored.get("failed") != claim_id:
-        return None
-    return str(stored.get("code")), str(stored.get("problem"))
+        Returns the row as it is afterwards, ours or another's, or None if it is gone; and whether nobody had changed it since
+        it was read.
+        """
+        self._row_id = row.id
+        looks = 0
 
+        def claim(current: Integration) -> Mapping[str, Any] | None:
+            nonlocal looks
+            looks += 1
+            record = record_of(current)
+            if self._is_in(record) or not is_free(current):
+                return None
+            return {"settings": self._claimed(record).settings}
 
-def credentials_of(row: Integration) -> Credentials | None:
-    """What the row's client is reached with. None also where the session's name is none: only the platform can tell it again."""
-    api_key, session = row.settings.get("wppApiKey"), row.settings.get("wppAccountNumber")
-    if isinstance(api_key, str) and api_key and is_session(session):
-        return Credentials(api_key, str(session))
-    return None
+        sent = self._clock.monotonic()
+        changed = self._invocation.rows.change(row, claim)
+        return self._hold(changed, sent), looks == 1
 
+    def adopt(self, row: Integration) -> None:
+        """Holds a claim of ours that turned up in the row although the response to placing it was lost."""
+        self._hold(row, self._clock.monotonic() - TRUSTED_SECONDS)
 
-def token_of(row: Integration) -> AccessToken | None:
-    return stored_token(row.settings.get("wppJwtToken"), row.settings.get("wppJwtExpiresAt"))
+    def confirm(self) -> None:
+        """To be called right before `create`, `start` or `stop` is sent: afterwards nobody can have taken the claim over yet.
 
+        Raises ClaimLost, UpstreamError, DeadlinePassed.
+        """
+        if self._clock.monotonic() - self._confirmed_at >= TRUSTED_SECONDS:
+            self.change(lambda record: record)
 
-def platform_id_of(row: Integration) -> str:
-    """The `organizationId` that the platform knows this row's client by."""
-    own = row.settings.get("wppSubOrgId")
-    return own if isinstance(own, str) and own else row.organization_id
+    def change(
+        self, change: Change, *, activate: bool = False, doing: Doing | None = None, release: bool = False
+    ) -> Integration:
+        """Changes the row while the claim is ours; the claim gets a new beat, or goes. `doing` is what we do next.
 
+        Raises ClaimLost, UpstreamError, DeadlinePassed.
+        """
+        row = self._change(self._invocation.rows, change, activate=activate, doing=doing, release=release)
+        if release:
+            self.drop()
+        return row
 
-def generation_of(row: Integration) -> tuple[Credentials | None, Any]:
-    """Differs once a row's credentials were replaced, even by the same ones."""
-    return credentials_of(row), row.settings.get("wppApiKeyIssuedAt")
+    def drop(self) -> None:
+        """Stops working under the claim, whatever the row says: for one that was lost, or is to be found dead by others."""
+        if self._ticker is not None:
+            self._ticker.stop()
+        with self._lock:  # not in the middle of a beat that is just being confirmed
+            self.row = None
+        self._liveness.abandon(self.id)
 
+    def release(self, error: Exception | None = None) -> None:
+        """Gives the claim back wherever the work stopped, also if it is not known whether it was ever placed.
 
-def has_fresh_key(row: Integration, now: float) -> bool:
-    issued = row.settings.get("wppApiKeyIssuedAt")
-    return isinstance(issued, (int, float)) and abs(now - issued / 1000) < _FRESH_KEY
+        A refusal stays in the row, for those who waited for this very claim. Raises no WppError: others find the claim dead.
+        """
+        if self._row_id is None:
+            return
+        self.drop()
+        is_refusal = isinstance(error, UpstreamRefused)
+        failure = Failure(self.id, error.code, str(error)) if is_refusal else None  # type: ignore[union-attr]
 
+        def give_back(current: Integration) -> Mapping[str, Any] | None:
+            record = record_of(current)
+            return {"settings": record.released(failure).settings} if self._is_in(record) else None
 
-def webhook_pending(row: Integration) -> bool:
-    return row.settings.get("wppWebhookPending") is True
+        rows = Rows(self._invocation.config, self._invocation.upstream.for_tidying())
+        try:
+            row = rows.by_id(self._row_id)
+            if row is not None:
+                rows.change(row, give_back)
+        except WppError as problem:
+            fields = {"integration": self._row_id, "code": problem.code}
+            self._invocation.log.warning("the claim could not be released; others will find it dead", fields=fields)
 
+    def _change(
+        self,
+        rows: Rows,
+        change: Change,
+        *,
+        activate: bool = False,
+        doing: Doing | None = None,
+        release: bool = False,
+        attempts: int | None = None,
+    ) -> Integration:
+        if self.row is None:
+            raise ClaimLost
+        self.doing = doing or self.doing
+        beat, sent = self._beat + 1, self._clock.monotonic()
 
-def claimed(settings: SettingsDict, claim: Claim, idempotency_key: str) -> dict[str, Any]:
-    held = {"id": claim.id, "expiresAt": int(claim.expires_at * 1000)}
-    return {**settings, "wppClaim": held, "wppIdempotencyKey": idempotency_key}
+        def edit(current: Integration) -> Mapping[str, Any] | None:
+            if self.row is None:
+                raise ClaimLost  # released meanwhile: a beat must not put the claim back
+            record = record_of(current)
+            changed = change(record).released() if release else self._claimed(change(record), beat)
+            if changed == record and (current.is_active or not activate):
+                return None  # also our own change, the response to which was lost
+            if not self._is_ours(record):
+                raise ClaimLost
+            return {"settings": changed.settings, **({"is_active": True} if activate else {})}
 
+        row = rows.change(self.row, edit, attempts)
+        if row is None:
+            raise ClaimLost
+        with self._lock:
+            if self.row is not None:
+                self.row, self._beat, self._confirmed_at = row, max(beat, self._beat), max(sent, self._confirmed_at)
+        return row
 
-def released(settings: SettingsDict, claim: Claim, refusal: tuple[str, str] | None) -> dict[str, Any]:
-    """The idempotency key stays, so that the next call goes on where this one stopped."""
-    rest = _without(settings, "wppClaim")
-    if refusal is None:
-        return rest
-    code, problem = refusal
-    return {**rest, "wppClaim": {"failed": claim.id, "code": code, "problem": problem}}
+    def _is_ours(self, record: Record) -> bool:
+        """The one place that asks. A claim that vanished while no other is there and no credentials are is still ours: foreign
+        code wrote `settings` whole."""
+        if record.claim is None:
+            return record.credentials is None and record.failure is None
+        return self._is_in(record)
 
+    def _is_in(self, record: Record) -> bool:
+        return record.claim is not None and record.claim.id == self.id
 
-def completed(settings: SettingsDict, credentials: Credentials, now: float) -> dict[str, Any]:
-    return {
-        **_without(settings, *_OF_THE_CLAIM, *_OF_THE_TOKEN, "wppStart"),
-        "wppApiKey": credentials.api_key,
-        "wppAccountNumber": credentials.session,
-        "wppApiKeyIssuedAt": int(now * 1000),
-        "wppWebhookPending": True,
-    }
+    def _claimed(self, record: Record, beat: int = 0) -> Record:
+        return record.claimed(Claim(self.id, beat, self.doing), self._old_expiry)
 
+    def _hold(self, row: Integration | None, sent: float) -> Integration | None:
+        if row is not None and self._is_in(record_of(row)):
+            self.row, self._row_id, self._confirmed_at = row, row.id, sent
+            worker = threading.current_thread()
+            self._ticker = self._invocation.runtime.start_ticker(BEAT_SECONDS, lambda: self._tick(worker))
+        return row
 
-def with_token(settings: SettingsDict, token: AccessToken) -> dict[str, Any]:
-    return {**settings, "wppJwtToken": token.text, "wppJwtExpiresAt": int(token.expires_at * 1000)}
-
-
-def with_webhook(settings: SettingsDict, *, pending: bool) -> dict[str, Any]:
-    rest = _without(settings, "wppWebhookPending")
-    return {**rest, "wppWebhookPending": True} if pending else rest
-
-
-def start_claim_of(row: Integration) -> str | None:
-    stored = row.settings.get("wppStart")
-    return stored.get("id") if isinstance(stored, dict) and isinstance(stored.get("id"), str) else None
-
-
-def start_claimed(row: Integration, now: float) -> bool:
-    stored = row.settings.get("wppStart")
-    expires = _seconds(stored.get("expiresAt")) if isinstance(stored, dict) else 0.0
-    return now < expires <= now + _LONGEST_LEASE
-
-
-def with_start(settings: SettingsDict, start: str, expires_at: float) -> dict[str, Any]:
-    return {**settings, "wppStart": {"id": start, "expiresAt": int(expires_at * 1000)}}
-
-
-def without_start(settings: SettingsDict) -> dict[str, Any]:
-    return _without(settings, "wppStart")
-
-
-def _seconds(milliseconds: Any) -> float:
-    """0 for what is no time: others may have written anything, a number beyond all floats included."""
-    known = isinstance(milliseconds, (int, float)) and not isinstance(milliseconds, bool)
-    return milliseconds / 1000 if known and abs(milliseconds) < 1e18 else 0.0
-
-
-def _without(settings: SettingsDict, *names: str) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in names}
-
-
-def is_abandoned(row: Integration, now: float) -> bool:
-    """Whether it is a further number's row that nobody is completing: whoever began it ended before it had credentials."""
-    claim = claim_of(row)
-    return _is_further_number(row) and credentials_of(row) is None and not (claim and claim.is_live(now))
-
-
-def _is_further_number(row: Integration) -> bool:
-    return not row.is_primary and platform_id_of(row) != row.organization_id
+    def _tick(self, worker: threading.Thread) -> float | None:
+        if not worker.is_alive():
+            return None
+        try:
+            self._change(self._beat_rows, lambda record: record, attempts=_BEAT_ATTEMPTS)
+        except (ClaimLost, DeadlinePassed):
+            return None
+        except WppError:
+            return _SECONDS_AFTER_A_FAILED_BEAT
+        return BEAT_SECONDS

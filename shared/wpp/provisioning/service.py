@@ -1,4 +1,4 @@
-"""One click from beginning to end: who calls, which client, where its session stands."""
+"""One click from beginning to end: who calls, which client, in which state its session is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from wpp.errors import KeyRefused, OrganizationNotFound
 from wpp.platform.state import SessionState, State
-from wpp.provisioning.claim import Number, primary_number
-from wpp.provisioning.creation import Creation, Made
-from wpp.provisioning.request import KeyedRequest, Options, further_number, keyed_request
+from wpp.provisioning.creation import Creation
+from wpp.provisioning.liveness import Liveness
+from wpp.provisioning.number import Number, further_number, primary_number
+from wpp.provisioning.options import KeyedRequest, Options, keyed_request
 from wpp.provisioning.session import Session
 
 if TYPE_CHECKING:
+    from wpp.provisioning.client import Client
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Organization
 
@@ -27,7 +29,7 @@ class Connection(NamedTuple):
     status: Status
     api_key: str
     qrcode: str | None = None
-    repeated: bool = False
+    is_repeated: bool = False
     """Whether the request's idempotency key was carried out before."""
 
     def __repr__(self) -> str:
@@ -44,63 +46,62 @@ def connect(
 ) -> Connection:
     """Makes sure that the caller's organization has its one client and that its session runs.
 
-    With `wait`, waits until there is a QR or the account is connected, as long as the settings and the deadline allow.
+    With `wait`, waits until there is a QR or the number is connected, as long as the configuration and the deadline allow.
     Raises InvalidToken, OrganizationNotFound, IdempotencyKeyReused, CreationInProgress, UpstreamError, DeadlinePassed.
     """
     organization = _identify(invocation, access_token)
     rows = organization.integrations
     keyed = keyed_request(organization.id, invocation.function, idempotency_key, options)
-    repeated = keyed.check(rows) if keyed else False
-    number = (
-        further_number(organization.id, keyed, rows, invocation.upstream.clock.now())
-        if options.add_new
-        else primary_number(organization.id)
-    )
-    recreate = options.force_recreate and not repeated
+    is_repeated = keyed.is_repeated(rows) if keyed else False
+    if options.add_new:
+        number = further_number(organization.id, keyed, rows, Liveness(invocation.memory, invocation.upstream.clock))
+    else:
+        number = primary_number(organization.id)
     row = number.find(rows)
-
-    creation = Creation(invocation, number, keyed, stop_first=recreate)
-    made = creation.obtain(row, replacing=row if recreate else None)
-    session, said = running(invocation, number, made, keyed)
+    recreate = options.force_recreate and not is_repeated
+    creation = Creation(invocation, number, keyed, replacing=row if recreate else None, stop_first=recreate)
+    session, state = running_session(invocation, number, creation.obtain(row), keyed)
     if wait:
-        said = session.wait_for_qr(said)
-    return _connection(session, said, repeated=repeated)
+        state = session.wait_for_qr(state)
+    return _connection(session, state, is_repeated=is_repeated)
+
+
+def running_session(
+    invocation: Invocation, number: Number, client: Client, keyed: KeyedRequest | None = None
+) -> tuple[Session, SessionState]:
+    """A running session of the client. A key that the platform refuses for good is replaced, once."""
+    session = Session(invocation, client, keyed)
+    try:
+        return session, session.bring_forward()
+    except KeyRefused:
+        if client.was_created:
+            raise
+        invocation.log.warning("the stored key is refused; replacing it", fields={"integration": client.row.id})
+    client = Creation(invocation, number, keyed, replacing=client.row).obtain(client.row)
+    session = Session(invocation, client, keyed)
+    return session, session.bring_forward()
 
 
 def _identify(invocation: Invocation, access_token: str) -> Organization:
     """Checks the access token, and has Supabase confirm the session while the caller's organization is read."""
     check, upstream = invocation.runtime.caller_check, invocation.upstream
     user_id = check.user_id(access_token, upstream)
-    with upstream.alongside(lambda: check.confirm(access_token, user_id, upstream)) as confirmation:
-        organization = invocation.rows.of_user(user_id)
-    confirmation.result()
+    try:
+        with upstream.alongside(lambda: check.confirm(access_token, user_id, upstream)) as confirmation:
+            organization = invocation.rows.of_user(user_id)
+    finally:
+        confirmation.result()  # whatever became of the rows: an error here is what the caller has to know first
     if organization is None:
         raise OrganizationNotFound
     invocation.organization_id = organization.id
     return organization
 
 
-def running(
-    invocation: Invocation, number: Number, made: Made, keyed: KeyedRequest | None
-) -> tuple[Session, SessionState]:
-    """A running session of the client. A key that the platform refuses for good is replaced, once."""
-    session = Session(invocation, made, keyed)
-    try:
-        return session, session.bring_forward()
-    except KeyRefused:
-        if made.created:
-            raise
-        invocation.log.warning("the stored key is refused; replacing it", fields={"integration": made.row.id})
-    made = Creation(invocation, number, keyed).obtain(made.row, replacing=made.row)
-    session = Session(invocation, made, keyed)
-    return session, session.bring_forward()
-
-
-def _connection(session: Session, said: SessionState, *, repeated: bool) -> Connection:
+def _connection(session: Session, state: SessionState, *, is_repeated: bool) -> Connection:
     status: Status = "starting"
-    if said.state is State.CONNECTED:
+    if state.state is State.CONNECTED:
         status = "connected"
-    elif said.qr is not None:
+    elif state.qr is not None:
         status = "qr_issued"
-    credentials = session.client.credentials
-    return Connection(session.row.id, credentials.session, status, credentials.api_key, said.qr, repeated)
+    api_key, name = session.credentials
+    return Connection(session.row.id, name, status, api_key, state.qr, is_repeated)

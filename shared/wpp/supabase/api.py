@@ -3,10 +3,82 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from wpp.http.messages import Request
+from wpp.http.upstream import malformed, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wpp.config import Config
+    from wpp.errors import UpstreamRefused
     from wpp.http.messages import Response
-    from wpp.secret import Secret
+    from wpp.http.upstream import Upstream
+
+_KEY_REFUSALS = ("42501", "PGRST301", "PGRST303")
+
+
+class PostgrestTable:
+    """One table behind PostgREST, as our service key sees it."""
+
+    def __init__(self, config: Config, upstream: Upstream, table: str, timeout: float) -> None:
+        self._url = f"{config.supabase_url}/rest/v1/{table}"
+        self._secret = config.supabase_service_role_key
+        self._upstream = upstream
+        self._table = table
+        self._timeout = timeout
+
+    def read(self, query: Mapping[str, str]) -> tuple[Response, list[Any]]:
+        """The rows, with the response they came in. Raises UpstreamError, DeadlinePassed."""
+        response = self._send("GET", query, None, {})
+        if response.status != 200:
+            raise self.refusal("GET", response)
+        return response, self._list("GET", response)
+
+    def write(self, method: str, query: Mapping[str, str], payload: Mapping[str, Any], prefer: str) -> Response:
+        """The response to one attempt at a change, of any status below 500 but 429. Raises UpstreamError, DeadlinePassed."""
+        return self._send(method, query, payload, {"Prefer": prefer})
+
+    def written(self, method: str, response: Response) -> list[Any]:
+        """The rows that a change returned. Raises UpstreamError."""
+        if response.status not in (200, 201):
+            raise self.refusal(method, response)
+        return self._list(method, response)
+
+    def refusal(self, method: str, response: Response) -> UpstreamRefused:
+        code = error_code(response)
+        ours = refuses_our_key(response) or code in _KEY_REFUSALS
+        reason = "is SUPABASE_SERVICE_ROLE_KEY right?" if ours else code
+        return refusal("supabase", self._name(method), response, reason)
+
+    def _list(self, method: str, response: Response) -> list[Any]:
+        if not isinstance(response.json, list):
+            raise malformed("supabase", self._name(method), "a list of rows", response)
+        return response.json
+
+    def _send(
+        self, method: str, query: Mapping[str, str], payload: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> Response:
+        # Timestamps need their `+` encoded; what PostgREST's own syntax uses may stay readable.
+        url = f"{self._url}?{urlencode(query, safe='(),.:>')}"
+
+        def request(key: str) -> Request:
+            return Request(
+                "supabase",
+                self._name(method),
+                method,
+                url,
+                {**key_headers(key), **headers},
+                payload,
+                timeout=self._timeout,
+                repeatable=method == "GET",
+            )
+
+        return self._upstream.send_with(self._secret, request)
+
+    def _name(self, method: str) -> str:
+        return f"rest.{method}.{self._table}"
 
 
 def key_headers(key: str) -> dict[str, str]:
@@ -30,6 +102,7 @@ def refuses_our_key(response: Response) -> bool:
     )
 
 
-def renewed(secret: Secret, used: str, response: Response) -> bool:
-    """Whether the call is worth repeating because the key `used` was refused, and has a new value by now."""
-    return refuses_our_key(response) and secret.renewed(used)
+def error_code(response: Response) -> str:
+    """PostgREST's or PostgreSQL's code, which is from a fixed list and safe to show; empty if there is none."""
+    code = response.json.get("code") if isinstance(response.json, dict) else None
+    return code if isinstance(code, str) and code.isalnum() and len(code) <= 12 else ""

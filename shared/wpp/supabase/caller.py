@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from wpp.errors import InvalidToken, MissingAuthorization
 from wpp.http.messages import Request
 from wpp.http.upstream import malformed, refusal
-from wpp.supabase.api import refuses_our_key, renewed
+from wpp.supabase.api import refuses_our_key
 
 if TYPE_CHECKING:
-    from wpp.config import Settings
+    from wpp.config import Config
     from wpp.http.upstream import Upstream
     from wpp.supabase.signing_keys import SigningKeys
 
@@ -45,8 +45,8 @@ def bearer_token(authorization: str | None) -> str:
 class CallerCheck:
     """One per process."""
 
-    def __init__(self, settings: Settings, keys: SigningKeys) -> None:
-        self._settings = settings
+    def __init__(self, config: Config, keys: SigningKeys) -> None:
+        self._config = config
         self._keys = keys
 
     def prepare(self) -> None:
@@ -66,7 +66,7 @@ class CallerCheck:
             claims = _verified(token, key, algorithm)
         except InvalidToken:
             # Whoever forges tokens has no more looked up than what renewed() allows in that time.
-            secret = self._settings.supabase_jwt_secret
+            secret = self._config.supabase_jwt_secret
             if algorithm != "HS256" or secret is None or not secret.renewed(key):
                 raise
             claims = _verified(token, secret.value(), algorithm)
@@ -74,19 +74,18 @@ class CallerCheck:
         if claims.get("role") != "authenticated":
             raise InvalidToken("the role is not authenticated")
         if not isinstance(subject, str) or not _is_uuid(subject):
-            raise InvalidToken("the subject is no UUID")
+            raise InvalidToken("the subject is not a UUID")
         return subject
 
     def confirm(self, token: str, user_id: str, upstream: Upstream) -> None:
-        """Has Supabase say that the session still lives. Raises InvalidToken where it does not."""
-        secret = self._settings.supabase_anon_key
-        url = f"{self._settings.supabase_url}/auth/v1/user"
-        while True:
-            key = secret.value()
+        """Has Supabase confirm that the session still lives. Raises InvalidToken if it does not."""
+        url = f"{self._config.supabase_url}/auth/v1/user"
+
+        def request(key: str) -> Request:
             headers = {"apikey": key, "Authorization": f"Bearer {token}"}
-            response = upstream.send(Request("supabase", "auth.user", "GET", url, headers, repeatable=True))
-            if not renewed(secret, key, response):
-                break
+            return Request("supabase", "auth.user", "GET", url, headers, repeatable=True)
+
+        response = upstream.send_with(self._config.supabase_anon_key, request, refuses_our_key)
         if refuses_our_key(response):
             raise refusal("supabase", "auth.user", response, "is SUPABASE_ANON_KEY right?")
         if response.status in (400, 401, 403):
@@ -103,7 +102,7 @@ class CallerCheck:
         header = _header(token)
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm == "HS256":
-            secret = self._settings.supabase_jwt_secret
+            secret = self._config.supabase_jwt_secret
             if secret is None:
                 raise InvalidToken("it is HS256, and SUPABASE_JWT_SECRET is not set")
             return algorithm, secret.value()
@@ -134,23 +133,23 @@ def _is_made_for(key: dict[str, Any], algorithm: str) -> bool:
 
 def _header(token: str) -> dict[str, Any]:
     if len(token) > _MAX_TOKEN or not _FORM.fullmatch(token):
-        raise InvalidToken("it is no JWT of a sensible size")
+        raise InvalidToken("it does not have the form and size of a JWT")
     try:
-        # All three, as python-jose skips what is no base64url, and so takes many spellings of one token.
+        # All three, as python-jose skips characters outside base64url, and so accepts many spellings of one token.
         first, *_ = [_decoded(segment) for segment in token.split(".")]
         header = json.loads(first)
     except (ValueError, RecursionError) as error:
         raise InvalidToken("the header cannot be read") from error
     if not isinstance(header, dict) or "crit" in header:
-        raise InvalidToken("the header is no object, or asks for an extension")
+        raise InvalidToken("the header is not an object, or asks for an extension")
     return header
 
 
 def _decoded(segment: str) -> bytes:
-    """Raises ValueError for all but the one right spelling of these bytes."""
+    """Raises ValueError for every spelling of these bytes but the canonical one."""
     data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     if base64.urlsafe_b64encode(data).rstrip(b"=") != segment.encode():
-        raise ValueError("not the shortest form")
+        raise ValueError("not canonical")
     return data
 
 
@@ -167,7 +166,7 @@ def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any]:
         raise InvalidToken(f"python-jose refuses it: {type(error).__name__}") from error
     for name in _TIMES:
         if name in claims and not _is_time(claims[name]):
-            raise InvalidToken(f"`{name}` is no time")
+            raise InvalidToken(f"`{name}` is not a time")
     return claims
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlencode
 
-from wpp.errors import OrganizationNotFound, UpstreamBroken, UpstreamTimeout
-from wpp.http.messages import Request
-from wpp.http.upstream import MAX_ATTEMPTS, malformed, refusal
-from wpp.supabase.api import key_headers, refuses_our_key
+from wpp.errors import NotConfigured, OrganizationNotFound, UpstreamBroken, UpstreamTimeout
+from wpp.http.messages import CALL_TIMEOUT
+from wpp.http.upstream import malformed
+from wpp.supabase.api import PostgrestTable, error_code
 
 if TYPE_CHECKING:
-    from wpp.config import Settings
+    from wpp.config import Config
     from wpp.http.messages import Response
     from wpp.http.upstream import Upstream
 
@@ -21,6 +20,8 @@ MESSENGER_TYPE = "whatsapp"
 PROVIDER = "wpp"
 _TABLE = "messenger_integrations"
 _COLUMNS = "id,organization_id,is_active,is_primary,settings,created_at,updated_at"
+_LONGEST_GUARD = 64  # characters
+_MOST_ATTEMPTS = 6  # at one change; each failed one found the row changed by somebody else, or got no response
 
 
 class Integration(NamedTuple):
@@ -30,9 +31,13 @@ class Integration(NamedTuple):
     organization_id: str
     is_active: bool
     is_primary: bool
-    settings: Mapping[str, Any]
+    settings: Any
+    """The jsonb column: an object as far as our functions write it, anything as far as others do."""
     created_at: str
     updated_at: str | None
+
+    def __repr__(self) -> str:
+        return f"Integration({self.id}, ***)"  # its settings hold the credentials
 
 
 class Organization(NamedTuple):
@@ -41,19 +46,20 @@ class Organization(NamedTuple):
 
 
 Edit = Callable[[Integration], Mapping[str, Any] | None]
-"""From a row as it is now to the columns to change, or None where there is nothing (more) to change."""
+"""From a row as it is now to the columns to change, or None if there is nothing (more) to change."""
 
 
 class Rows:
     """The rows as one invocation sees them."""
 
-    def __init__(self, settings: Settings, upstream: Upstream) -> None:
-        self._base = f"{settings.supabase_url}/rest/v1"
-        self._secret = settings.supabase_service_role_key
+    def __init__(self, config: Config, upstream: Upstream, timeout: float = CALL_TIMEOUT) -> None:
+        """`timeout` is in seconds, for each request."""
         self._upstream = upstream
+        self._profiles = PostgrestTable(config, upstream, "profiles", timeout)
+        self._table = PostgrestTable(config, upstream, _TABLE, timeout)
 
     def of_user(self, user_id: str) -> Organization | None:
-        """The user's organization with its WhatsApp rows, in one call; None without a profile or an organization in it."""
+        """The user's organization with its WhatsApp rows, in one request; None without a profile or an organization in it."""
         query = {
             "id": f"eq.{user_id}",
             "select": f"organization_id,organizations({_TABLE}({_COLUMNS}))",
@@ -61,7 +67,7 @@ class Rows:
             f"organizations.{_TABLE}.messenger_type": f"eq.{MESSENGER_TYPE}",
             f"organizations.{_TABLE}.order": "created_at.asc,id.asc",
         }
-        response, profiles = self._read("profiles", query)
+        response, profiles = self._profiles.read(query)
         try:
             if not profiles or profiles[0]["organization_id"] is None or profiles[0]["organizations"] is None:
                 return None
@@ -79,128 +85,112 @@ class Rows:
             "select": _COLUMNS,
             "order": "created_at.asc,id.asc",
         }
-        response, rows = self._read(_TABLE, query)
-        return _integrations(response, rows)
+        return _integrations("GET", *self._table.read(query))
 
     def by_id(self, row_id: str) -> Integration | None:
-        response, rows = self._read(_TABLE, {"id": f"eq.{row_id}", "select": _COLUMNS})
-        return next(iter(_integrations(response, rows)), None)
+        found = _integrations("GET", *self._table.read({"id": f"eq.{row_id}", "select": _COLUMNS}))
+        return next(iter(found), None)
 
     def insert(self, columns: Mapping[str, Any]) -> Integration | None:
-        """The row as inserted, or None where one with this id, or with the same unique columns, is there already.
+        """The row as inserted, or None if one with this id, or with the same unique columns, is there already.
 
-        Sent once: after a lost answer, read whether it is there. Raises OrganizationNotFound, UpstreamError, DeadlinePassed.
+        Sent once: after a lost response, read whether it is there. Raises OrganizationNotFound, UpstreamError, DeadlinePassed.
         """
-        query = {"on_conflict": "id", "select": _COLUMNS}
         prefer = "resolution=ignore-duplicates,return=representation"
-        response = self._send("POST", _TABLE, query, columns, prefer)
-        if response.status == 409 and _error_code(response) == "23505":
+        response = self._table.write("POST", {"on_conflict": "id", "select": _COLUMNS}, columns, prefer)
+        if response.status == 409 and error_code(response) == "23505":
             return None
-        if response.status == 409 and _error_code(response) == "23503":
+        if response.status == 409 and error_code(response) == "23503":
             raise OrganizationNotFound  # deleted since it was read
         return next(iter(self._changed("POST", response)), None)
 
-    def change(self, row: Integration, edit: Edit) -> Integration | None:
-        """Changes a row only where nobody changed it since it was read; otherwise reads it again and asks `edit` again.
+    def change(self, row: Integration, edit: Edit, attempts: int | None = None) -> Integration | None:
+        """Changes a row only if nobody changed it since it was read; otherwise reads it again and asks `edit` again.
 
-        `edit` may raise to give up. A lost answer is settled by reading too, so `edit` must answer None to a row that has
-        its change. The row as it is in the end, or None where it is gone.
+        `edit` may raise to give up. A lost response is settled by reading too, so `edit` must answer None to a row that has
+        its change. Returns the row as it is in the end, or None if it is gone.
+        Raises NotConfigured if Supabase never carries it out, UpstreamError, DeadlinePassed.
         """
         current: Integration | None = row
-        attempt = 0
-        while current is not None:
-            columns = edit(current)
-            if columns is None:
+        is_unchanged = False
+        most = attempts or _MOST_ATTEMPTS
+        for attempt in range(1, most + 1):
+            columns = edit(current) if current is not None else None
+            if current is None or columns is None:
                 return current
-            attempt += 1
-            try:
-                changed = self._update(current, columns)
-                if changed is not None:
-                    return changed
-            except (UpstreamBroken, UpstreamTimeout):
-                if attempt >= MAX_ATTEMPTS:
-                    raise
-                self._upstream.pause(attempt, "saving the connection")
-            current = self.by_id(row.id)
-        return None
+            changed = self._update(current, columns, is_last=attempt == most)
+            if changed is not None:
+                return changed
+            if attempt > 1:  # the first repetition at once: most often somebody else was a moment faster
+                self._upstream.pause(attempt - 1, "saving the connection")
+            found = self.by_id(row.id)
+            is_unchanged, current = found == current, found
+        if current is None or edit(current) is None:
+            return current
+        if is_unchanged:
+            raise NotConfigured(
+                f"Supabase accepts a change of row {row.id} and does not carry it out: "
+                "check row-level security, triggers, and that SUPABASE_URL does not lead to a read replica"
+            )
+        raise UpstreamBroken("supabase", f"rest.PATCH.{_TABLE}", f"changed row {row.id} whenever we tried to")
 
-    def _update(self, row: Integration, columns: Mapping[str, Any]) -> Integration | None:
+    def _update(self, row: Integration, columns: Mapping[str, Any], *, is_last: bool) -> Integration | None:
+        """The row as changed, or None if it is not as it was read any more, or if no response came."""
         # Plain filters only: before PostgREST 14.4 `or=` made a successful change come back empty.
         query = {
             "id": f"eq.{row.id}",
             "updated_at": "is.null" if row.updated_at is None else f"eq.{row.updated_at}",
+            **_guards(row.settings),
             "select": _COLUMNS,
         }
         # Set here as well as by a trigger, if the table has one: without either, our writers would not see each other.
         now = datetime.fromtimestamp(self._upstream.clock.now(), UTC).isoformat()
-        response = self._send("PATCH", _TABLE, query, {**columns, "updated_at": now}, "return=representation")
+        try:
+            response = self._table.write("PATCH", query, {**columns, "updated_at": now}, "return=representation")
+        except (UpstreamBroken, UpstreamTimeout):
+            if is_last:
+                raise
+            return None
         return next(iter(self._changed("PATCH", response)), None)
 
-    def _read(self, table: str, query: Mapping[str, str]) -> tuple[Response, list[Any]]:
-        response = self._send("GET", table, query, None, "")
-        if response.status != 200:
-            raise self._refusal(f"rest.GET.{table}", response)
-        if not isinstance(response.json, list):
-            raise malformed("supabase", f"rest.GET.{table}", "a list of rows", response)
-        return response, response.json
-
     def _changed(self, method: str, response: Response) -> tuple[Integration, ...]:
-        call = f"rest.{method}.{_TABLE}"
-        if response.status not in (200, 201):
-            raise self._refusal(call, response)
-        if not isinstance(response.json, list):
-            raise malformed("supabase", call, "the changed rows", response)
-        return _integrations(response, response.json)
-
-    def _send(
-        self,
-        method: str,
-        table: str,
-        query: Mapping[str, str],
-        payload: Mapping[str, Any] | None,
-        prefer: str,
-    ) -> Response:
-        url = f"{self._base}/{table}?{urlencode(query, safe='(),.:>')}"
-        while True:
-            key = self._secret.value()
-            headers = key_headers(key) | ({"Prefer": prefer} if prefer else {})
-            request = Request(
-                "supabase", f"rest.{method}.{table}", method, url, headers, payload, repeatable=method == "GET"
-            )
-            response = self._upstream.send(request)
-            if response.status not in (401, 403) or not self._secret.renewed(key):
-                return response
-
-    def _refusal(self, call: str, response: Response) -> Exception:
-        code = _error_code(response)
-        ours = refuses_our_key(response) or code in ("42501", "PGRST301", "PGRST303")
-        reason = "is SUPABASE_SERVICE_ROLE_KEY right?" if ours else code
-        return refusal("supabase", call, response, reason)
+        return _integrations(method, response, self._table.written(method, response))
 
 
-def _error_code(response: Response) -> str:
-    """PostgREST's or PostgreSQL's code, which is from a fixed list and safe to show; empty where there is none."""
-    code = response.json.get("code") if isinstance(response.json, dict) else None
-    return code if isinstance(code, str) and code.isalnum() and len(code) <= 12 else ""
+def _guards(settings: Any) -> dict[str, str]:
+    """Filters that hold only while the claim is as it was read: not everybody who changes a row changes `updated_at`."""
+    claim = settings.get("wppClaim") if isinstance(settings, dict) else None
+    filters = {}
+    for name in ("id", "beat"):
+        value = claim.get(name) if isinstance(claim, dict) else None
+        if value is None:
+            filters[f"settings->wppClaim->>{name}"] = "is.null"
+        elif _is_comparable(value):
+            filters[f"settings->wppClaim->>{name}"] = f"eq.{value}"
+        # Anything else was not written by us, and `updated_at` alone has to do.
+    return filters
 
 
-def _integrations(response: Response, rows: list[Any]) -> tuple[Integration, ...]:
+def _is_comparable(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_GUARD
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
+
+
+def _integrations(method: str, response: Response, rows: list[Any]) -> tuple[Integration, ...]:
     try:
         return tuple(_integration(row) for row in rows)
     except (KeyError, TypeError) as error:
-        raise malformed("supabase", f"rest.{_TABLE}", "the expected columns", response) from error
+        raise malformed("supabase", f"rest.{method}.{_TABLE}", "the expected columns", response) from error
 
 
 def _integration(row: Mapping[str, Any]) -> Integration:
-    settings = row["settings"]
-    if settings is not None and not isinstance(settings, dict):
-        raise TypeError("settings")
     return Integration(
         id=str(row["id"]),
         organization_id=str(row["organization_id"]),
         is_active=bool(row["is_active"]),
         is_primary=bool(row["is_primary"]),
-        settings=settings or {},
+        settings=row["settings"],
         created_at=str(row["created_at"]),
         updated_at=None if row["updated_at"] is None else str(row["updated_at"]),
     )

@@ -15,7 +15,7 @@ import pytest
 
 from emulator.processes import ROOT
 from wpp.faas import aws_lambda, function
-from wpp.faas.function import Function
+from wpp.faas.function import Function, Result
 
 if TYPE_CHECKING:
     from emulator.stack import Stack
@@ -43,10 +43,10 @@ class Echo:
     total: float = 0.0
 
     def function(self) -> Function:
-        def run(invocation: Any, call: Any) -> dict[str, Any]:
+        def run(invocation: Any, call: Any) -> Result:
             self.body, self.headers = call.body, dict(call.headers)
-            self.total = invocation.upstream.deadline.total
-            return {"request_id": invocation.request_id}
+            self.total = invocation.upstream.deadline.for_tidying().remaining()
+            return Result({"request_id": invocation.request_id})
 
         return Function("wpp-echo", run)
 
@@ -56,7 +56,7 @@ def _process(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> None:
     """The adapter in this process, as it is right after a cold start."""
     for name, value in stack.environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(function, "_PROCESS", function._Process())
+    monkeypatch.setattr(function, "_PROCESS", function.Process())
 
 
 def recorded(name: str, token: str | None = "t.t.t") -> dict[str, Any]:

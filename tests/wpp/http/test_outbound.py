@@ -11,12 +11,13 @@ from emulator.faults import Fault
 from emulator.stack import WPP_SECRET
 from tests.support.callers import CREATE, PROVISION
 from tests.support.tls_servers import response, sending, serving
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.errors import NotConfigured
 
 if TYPE_CHECKING:
     from emulator.web import Received
-    from tests.support.projects import Ledger, Project
+    from tests.support.ledger import Ledger
+    from tests.support.projects import Project
 
     Everything = tuple[Project, dict[str, list[Received]]]
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
      "http://127.0.0.53", "http://[::1]:8000", "http://kong:8000", "http://api-gw:8000", "http://supabase_kong:8000"],
 )  # fmt: skip
 def test_https_loopback_and_neighbours_on_a_private_network_may_be_called(url: str, name: str) -> None:
-    assert url in repr(settings_from(_required() | {name: url}))
+    assert url in repr(config_from(_required() | {name: url}))
 
 
 @pytest.mark.parametrize("name", ["SUPABASE_URL", "WPP_BASE_URL"])
@@ -46,7 +47,7 @@ def test_https_loopback_and_neighbours_on_a_private_network_may_be_called(url: s
 )  # fmt: skip
 def test_no_other_address_may_be_called(url: str, name: str) -> None:
     with pytest.raises(NotConfigured, match=name):
-        settings_from(_required() | {name: url})
+        config_from(_required() | {name: url})
 
 
 def _required() -> dict[str, str]:

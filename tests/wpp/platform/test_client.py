@@ -12,6 +12,7 @@ from wpp.errors import KeyRefused, UpstreamBroken, UpstreamError, UpstreamRefuse
 from wpp.platform.client import Credentials, WppClient, create_client
 from wpp.platform.state import State
 from wpp.platform.token import stored_token
+from wpp.provisioning.client import platform_client
 from wpp.secret import PlainSecret
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def invocation(runtime: Runtime) -> Invocation:
 
 def created(invocation: Invocation, organization_id: str | None = None) -> Credentials:
     return create_client(
-        invocation.settings.wpp_base_url,
-        invocation.settings.wpp_secret,
+        invocation.config.wpp_base_url,
+        invocation.config.wpp_secret,
         organization_id or str(uuid.uuid4()),
         upstream=invocation.upstream,
         idempotency_key=str(uuid.uuid4()),
@@ -37,9 +38,7 @@ def created(invocation: Invocation, organization_id: str | None = None) -> Crede
 
 @pytest.fixture
 def client(invocation: Invocation) -> WppClient:
-    credentials = created(invocation)
-    memory = invocation.runtime.memory.tokens
-    return WppClient(invocation.settings.wpp_base_url, credentials, invocation.upstream, memory)
+    return platform_client(invocation, created(invocation))
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_create_is_asked_with_the_secret_and_the_idempotency_key(stack: Stack, i
 
 
 def test_a_wrong_secret_is_refused_by_its_variable_and_never_by_its_value(invocation: Invocation) -> None:
-    url = invocation.settings.wpp_base_url
+    url = invocation.config.wpp_base_url
     with pytest.raises(UpstreamRefused, match="WPP_SECRET") as caught:
         create_client(url, PlainSecret("wrong-secret"), "org", upstream=invocation.upstream, idempotency_key="key")
     assert "wrong-secret" not in str(caught.value)
@@ -89,7 +88,7 @@ def test_start_status_qr_and_stop_follow_the_session(stack: Stack, client: WppCl
     assert client.qr() is None
 
     client.stop()
-    assert client.status().state is State.OFFLINE
+    assert client.status().state is State.ENDED
     assert client.start().state is State.STARTING
     assert session.restarts == 0
 
@@ -165,10 +164,7 @@ def test_a_message_that_is_not_accepted_is_an_error(stack: Stack, client: WppCli
 
 
 def test_a_session_name_cannot_leave_its_place_in_the_path(stack: Stack, invocation: Invocation) -> None:
-    credentials = Credentials(created(invocation).api_key, "../../auth?x=1#")
-    client = WppClient(
-        invocation.settings.wpp_base_url, credentials, invocation.upstream, invocation.runtime.memory.tokens
-    )
+    client = platform_client(invocation, Credentials(created(invocation).api_key, "../../auth?x=1#"))
     with pytest.raises(UpstreamError):
         client.status()
     assert stack.platform_server.received[-1].request.path == "/api/accounts/../../auth?x=1#/status"
@@ -179,10 +175,9 @@ def test_a_name_that_no_quoting_keeps_in_its_place_is_not_called(
     stack: Stack, client: WppClient, invocation: Invocation, name: str
 ) -> None:
     stack.platform_server.clear()
-    settings, memory = invocation.settings, invocation.runtime.memory
-    with pytest.raises(ValueError, match="cannot stand in an address"):
-        WppClient(settings.wpp_base_url, Credentials("key", name), invocation.upstream, memory.tokens)
-    with pytest.raises(ValueError, match="cannot stand in an address"):
+    with pytest.raises(ValueError, match="cannot be a segment of an address"):
+        platform_client(invocation, Credentials("key", name))
+    with pytest.raises(ValueError, match="cannot be a segment of an address"):
         client.delete_message(name)
     assert not stack.platform_server.received
 
@@ -228,29 +223,22 @@ def test_a_refused_key_is_told_from_other_refusals(
     stack.platform.settings.refused_key_status = status
     stack.platform.invalidate_key(session.name)
     with pytest.raises(KeyRefused):
-        client.token()
+        client.tokens.value()
 
 
-def test_a_proxys_403_is_no_refused_key(stack: Stack, client: WppClient) -> None:
+def test_a_proxys_403_does_not_count_as_a_refused_key(stack: Stack, client: WppClient) -> None:
     stack.platform_server.inject(Fault("token", status=403, body=b"<html>blocked</html>"))
     with pytest.raises(UpstreamRefused) as caught:
-        client.token()
+        client.tokens.value()
     assert not isinstance(caught.value, KeyRefused)
 
 
 def test_a_stored_token_saves_the_fetch(stack: Stack, invocation: Invocation, client: WppClient) -> None:
     import time
 
-    text = client.token().text
-    stored = stored_token(text, int((time.time() + 600) * 1000))
-    invocation.runtime.memory.clear()
-    again = WppClient(
-        invocation.settings.wpp_base_url,
-        client.credentials,
-        invocation.upstream,
-        invocation.runtime.memory.tokens,
-        stored,
-    )
+    stored = stored_token(client.tokens.value(), int((time.time() + 600) * 1000))
+    invocation.memory.clear()
+    again = platform_client(invocation, client.credentials, stored)
     again.status()
     assert stack.platform_server.count("token") == 1
-    assert again.unsaved_token() is None
+    assert again.tokens.current == stored

@@ -15,7 +15,7 @@ import pytest
 from emulator.faults import Fault
 from emulator.stack import Stack
 from tests.support.faults import FAULTS
-from wpp.config import settings_from
+from wpp.config import config_from
 from wpp.errors import (
     DeadlinePassed,
     InvalidToken,
@@ -46,7 +46,7 @@ def _without_a_shared_secret(stack: Stack) -> Runtime:
     env = stack.environment()
     del env["SUPABASE_JWT_SECRET"]
     stack.supabase.auth.signing_key("ES256")
-    return Runtime(settings_from(env))
+    return Runtime(config_from(env))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_new_key_is_found_but_made_up_ids_load_nothing_for_a_minute(
     seconds = [1000.0]
     clock = Clock(monotonic=lambda: seconds[0])
     keys = SigningKeys(stack.supabase_server.url, clock)
-    runtime = Runtime(settings_from(stack.environment()))
+    runtime = Runtime(config_from(stack.environment()))
     upstream = runtime.begin("test", "r", 5).upstream
     first = stack.supabase.auth.signing_key("ES256").id
     assert keys.find(first, upstream)

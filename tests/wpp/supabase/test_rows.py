@@ -87,7 +87,7 @@ def test_a_change_keeps_what_another_wrote_in_between(stack: Stack, rows: Rows, 
 
     def edit(current: Integration) -> dict[str, Any]:
         if not seen:
-            sql = "update messenger_integrations set settings = ?, updated_at = ? where id = ?"
+            sql = "update messenger_integrations set settings = %s, updated_at = %s where id = %s"
             stack.supabase.execute(sql, '{"theirs": 2}', "2030-01-01T00:00:00+00:00", row.id)
         seen.append(dict(current.settings))
         return {"settings": {**current.settings, "ours": 1}}
@@ -135,7 +135,7 @@ def test_a_change_whose_answer_was_lost_is_not_made_twice(stack: Stack, rows: Ro
 
 
 def test_a_change_of_a_row_that_is_gone_is_none(stack: Stack, rows: Rows, row: Integration) -> None:
-    stack.supabase.execute("delete from messenger_integrations where id = ?", row.id)
+    stack.supabase.execute("delete from messenger_integrations where id = %s", row.id)
     assert rows.change(row, lambda _: {"name": "x"}) is None
 
 
@@ -147,10 +147,10 @@ def test_an_answer_that_makes_no_sense_is_an_error(stack: Stack, rows: Rows, org
 
 
 def test_a_new_style_key_goes_in_apikey_only(stack: Stack, organization_id: str) -> None:
-    from wpp.config import settings_from
+    from wpp.config import config_from
     from wpp.runtime import Runtime
 
-    runtime = Runtime(settings_from(stack.environment() | {"SUPABASE_SERVICE_ROLE_KEY": stack.supabase.secret_key}))
+    runtime = Runtime(config_from(stack.environment() | {"SUPABASE_SERVICE_ROLE_KEY": stack.supabase.secret_key}))
     assert runtime.begin("test", "r", 5).rows.of_organization(organization_id) == ()
     assert "authorization" not in stack.supabase_server.received[-1].request.headers
     runtime.close()

@@ -1,99 +1,185 @@
-"""A parsed query as SQL with parameters, checked against the schema."""
+"""Fragments of SQL: fields, conditions, orders. Names are quoted as identifiers, and every value is a parameter."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import TYPE_CHECKING
 
-from emulator.supabase.database import TABLES, ColumnType, stored
-from emulator.supabase.postgrest.errors import PostgrestError, parse_error, unknown_column
-from emulator.supabase.postgrest.query import Condition, Field, Group, Node, split
+from psycopg import sql
 
-_COMPARISONS = {"eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_IS = {"null": "is null", "true": "= 1", "false": "= 0", "unknown": "is null"}
+from emulator.supabase.postgrest.plan import embedded_condition
+from emulator.supabase.postgrest.query import Condition, Group
+from emulator.supabase.postgrest.schema import SCHEMA
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
-def column_type(table: str, column: str) -> ColumnType:
-    kind = TABLES[table].get(column)
-    if kind is None:
-        raise unknown_column(table, column)
-    return kind
+    from emulator.supabase.postgrest.plan import Node
+    from emulator.supabase.postgrest.query import Field, Operation, Order, Selected
+    from emulator.supabase.postgrest.schema import Table
 
-
-def expression(table: str, field: Field) -> str:
-    kind = column_type(table, field.column)
-    if not field.path:
-        return field.column
-    if kind != "jsonb":
-        raise PostgrestError(400, "42883", f"operator does not exist: {kind} -> unknown")
-    path = "$" + "".join(f'."{_clean(key)}"' for key in field.path)
-    extracted = f"json_extract({field.column}, '{path}')"
-    # PostgreSQL's ->> gives booleans as words, SQLite as numbers.
-    words = f"case json_type({field.column}, '{path}') when 'true' then 'true' when 'false' then 'false'"
-    return f"{words} else cast({extracted} as text) end"
-
-
-def where(table: str, conditions: list[Condition | Group]) -> tuple[str, list[Any]]:
-    parameters: list[Any] = []
-    parts = [_condition(table, condition, parameters) for condition in conditions]
-    return " and ".join(parts) or "true", parameters
-
-
-def order_and_range(node: Node) -> str:
-    text = ", ".join(f"{expression(node.relation, field)} {direction}" for field, direction in node.order)
-    limit = -1 if node.limit is None else node.limit
-    return (f" order by {text}" if text else "") + f" limit {limit} offset {node.offset}"
-
-
-def _condition(table: str, condition: Condition | Group, parameters: list[Any]) -> str:
-    if isinstance(condition, Group):
-        word = " or " if condition.any_of else " and "
-        sql = "(" + word.join(_condition(table, member, parameters) for member in condition.members) + ")"
-    else:
-        sql = _comparison(table, condition, parameters)
-    return f"not ({sql})" if condition.negated else sql
+_OPERATORS = {
+    "eq": "=",
+    "neq": "<>",
+    "gt": ">",
+    "gte": ">=",
+    "lt": "<",
+    "lte": "<=",
+    "like": "like",
+    "ilike": "ilike",
+    "match": "~",
+    "imatch": "~*",
+    "cs": "@>",
+    "cd": "<@",
+    "ov": "&&",
+    "sl": "<<",
+    "sr": ">>",
+    "nxr": "&<",
+    "nxl": "&>",
+    "adj": "-|-",
+}
+_FULL_TEXT = {
+    "fts": "to_tsquery",
+    "plfts": "plainto_tsquery",
+    "phfts": "phraseto_tsquery",
+    "wfts": "websearch_to_tsquery",
+}
+_IS = {"null": "null", "not_null": "not null", "true": "true", "false": "false", "unknown": "unknown"}
+_JSON_TYPES = ("json", "jsonb")
+NOTHING = sql.SQL("")
 
 
-def _comparison(table: str, condition: Condition, parameters: list[Any]) -> str:
-    left = expression(table, condition.field)
-    operator, value = condition.operator, condition.value
-    kind: ColumnType = "text" if condition.field.path else column_type(table, condition.field.column)
-    if operator == "is":
-        if value not in _IS:
-            raise parse_error(f"is.{value}")
-        return f"{left} {_IS[value]}"
-    if operator in ("like", "ilike"):
-        parameters.append(value.replace("*", "%"))
-        return f"{left} like ?"
-    if operator == "in":
-        values = [_typed(item.strip('"'), kind) for item in split(value[1:-1])]
-        parameters.extend(values)
-        return f"{left} in ({', '.join('?' * len(values))})"
-    if operator == "cs":
-        return _contains(table, condition, parameters)
-    parameters.append(_typed(value, kind))
-    return f"{left} {_COMPARISONS[operator]} ?"
+class Parameters(dict[str, object]):
+    """The values of one statement, by the names of their placeholders."""
+
+    def add(self, value: object) -> sql.Placeholder:
+        name = f"p{len(self)}"
+        self[name] = value
+        return sql.Placeholder(name)
 
 
-def _contains(table: str, condition: Condition, parameters: list[Any]) -> str:
-    wanted = json.loads(condition.value)
-    parts = []
-    for key, value in wanted.items():
-        parts.append(f"{expression(table, Field(condition.field.column, (key,), True))} = ?")
-        parameters.append(value if isinstance(value, str) else json.dumps(value))
-    return "(" + " and ".join(parts or ["true"]) + ")"
+def identifier(*names: str) -> sql.Composable:
+    # PostgreSQL would cut a name off at a NUL. A percent sign is the placeholders' own: psycopg wants it twice.
+    return sql.Identifier(*(name.split("\0")[0].replace("%", "%%") for name in names))
 
 
-def _typed(text: str, kind: ColumnType) -> Any:
-    try:
-        if kind == "jsonb":
-            return json.dumps(json.loads(text), separators=(",", ":"))
-        return stored(text, kind)
-    except ValueError as error:
-        raise PostgrestError(400, "22P02", str(error)) from error
+def table_name(table: Table) -> sql.Composable:
+    return identifier(SCHEMA, table.name)
 
 
-def _clean(key: str) -> str:
-    if not key.replace("_", "").isalnum():
-        raise parse_error(f"json path {key!r}")
-    return key
+def join(separator: str, parts: Iterable[sql.Composable]) -> sql.Composable:
+    return sql.SQL(separator).join(list(parts))
+
+
+class Fragments:
+    """For one table in one statement: `qualifier` is what its columns are prefixed with.
+
+    `exists` says whether an embedded table has rows, for a statement that does not join it.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        qualifier: sql.Composable,
+        parameters: Parameters,
+        exists: Callable[[Node], sql.Composable] | None = None,
+    ) -> None:
+        self._node = node
+        self._qualifier = qualifier
+        self._parameters = parameters
+        self._exists = exists
+
+    def column(self, name: str) -> sql.Composable:
+        return sql.SQL("{}.{}").format(self._qualifier, sql.SQL("*") if name == "*" else identifier(name))
+
+    def field(self, field: Field, qualifier: sql.Composable | None = None) -> sql.Composable:
+        column = self.column(field.name) if qualifier is None else _member(qualifier, field.name)
+        if not field.path:
+            return column
+        known = self._node.table.columns.get(field.name)
+        if known is not None and known.type not in _JSON_TYPES:
+            column = sql.SQL("to_jsonb({})").format(column)
+        for arrow in field.path:
+            operand = self._parameters.add(arrow.key)
+            step = "{}->>{}" if arrow.as_text else "{}->{}"
+            column = sql.SQL(step + ("::int" if arrow.is_index else "")).format(column, operand)
+        return column
+
+    def selected(self, column: Selected) -> sql.Composable:
+        found = self.field(column.field)
+        if column.cast is not None:
+            # A type is words, not an identifier ("double precision"); the grammar lets only letters, digits, _ and $ in.
+            found = sql.SQL("cast({} as {})").format(found, sql.SQL(column.cast))
+        if column.alias is None:
+            return found
+        return sql.SQL("{} as {}").format(found, identifier(column.alias))
+
+    def where(self, conditions: Iterable[Condition | Group]) -> sql.Composable:
+        """` where …`, or nothing."""
+        parts = [self.condition(member) for member in conditions]
+        return sql.SQL(" where {}").format(join(" and ", parts)) if parts else NOTHING
+
+    def condition(self, member: Condition | Group) -> sql.Composable:
+        if isinstance(member, Group):
+            inner = join(" or " if member.any_of else " and ", (self.condition(one) for one in member.members))
+            found: sql.Composable = sql.SQL("({})").format(inner)
+        else:
+            found = self._condition(member)
+        return sql.SQL("not {}").format(found) if member.negated else found
+
+    def order(self, terms: Iterable[Order]) -> sql.Composable:
+        parts = [self._order(term) for term in terms]
+        return sql.SQL(" order by {}").format(join(", ", parts)) if parts else NOTHING
+
+    def _order(self, term: Order) -> sql.Composable:
+        child = self._node.child(term.relation) if term.relation else None
+        field = self.field(term.field, identifier(child.aggregate)) if child else self.field(term.field)
+        return sql.SQL("{} " + f"{term.direction} {term.nulls}").format(field)
+
+    def _condition(self, condition: Condition) -> sql.Composable:
+        child = embedded_condition(self._node, condition)
+        if child is not None:
+            wanted = condition.operation.value == "not_null"
+            if self._exists is not None:
+                return sql.SQL("{}" if wanted else "not {}").format(self._exists(child))
+            return sql.SQL("({} is " + ("" if wanted else "not ") + "distinct from null)").format(
+                identifier(child.aggregate)
+            )
+        return sql.SQL("({})").format(self._compared(self.field(condition.field), condition.operation))
+
+    def _compared(self, left: sql.Composable, operation: Operation) -> sql.Composable:
+        operator, value = operation.operator, operation.value
+        if operator == "is":
+            return sql.SQL("{} is " + _IS[str(value)]).format(left)
+        if operator == "in":
+            # One parameter however long the list; an array may be empty, which a list of SQL may not.
+            values = () if value == ("",) else value
+            return sql.SQL("{} = any ({})").format(left, self._parameters.add(_array(values)))
+        if operator == "isdistinct":
+            return sql.SQL("{} is distinct from {}").format(left, self._parameters.add(value))
+        if operator in _FULL_TEXT:
+            return self._searched(left, operation)
+        if operator in ("like", "ilike"):
+            value = str(value).replace("*", "%")
+        right: sql.Composable = self._parameters.add(value)
+        if operation.quantifier is not None:
+            right = sql.SQL(operation.quantifier + "({})").format(right)
+        return sql.SQL("{} " + _OPERATORS[operator].replace("%", "%%") + " {}").format(left, right)
+
+    def _searched(self, left: sql.Composable, operation: Operation) -> sql.Composable:
+        query = self._parameters.add(operation.value)
+        function = _FULL_TEXT[operation.operator]
+        if operation.language is None:
+            return sql.SQL("to_tsvector({}) @@ " + function + "({})").format(left, query)
+        language = self._parameters.add(operation.language)
+        searched = "to_tsvector({}, {}) @@ " + function + "({}, {})"
+        return sql.SQL(searched).format(language, left, language, query)
+
+
+def _member(qualifier: sql.Composable, name: str) -> sql.Composable:
+    return sql.SQL("{}.{}").format(qualifier, identifier(name))
+
+
+def _array(values: Iterable[str]) -> str:
+    """As a literal of PostgreSQL's: what its elements are, the column decides."""
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"

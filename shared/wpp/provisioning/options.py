@@ -1,24 +1,23 @@
-"""What a call of `wpp-create` may ask for beside the plain connection, and how a repeated call is known again. No I/O here."""
+"""What a call of `wpp-create` may ask for beside the plain connection, and how a repeated call is recognized. No I/O here."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.errors import BadRequest, IdempotencyKeyReused
-from wpp.provisioning.claim import Number, is_abandoned, platform_id_of
+from wpp.provisioning.record import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from wpp.provisioning.record import Record
     from wpp.supabase.rows import Integration
 
 _MAX_KEY = 255  # characters
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # a string of RFC 8941
 _REMEMBERED = 50  # keys that a row remembers, the newest ones
-_FIELD = "wppRequests"
 
 
 class Options(NamedTuple):
@@ -66,25 +65,25 @@ class KeyedRequest(NamedTuple):
     fingerprint: str
     options: str
 
-    def check(self, rows: Iterable[Integration]) -> bool:
-        """Whether it was carried out before. Raises IdempotencyKeyReused where that was with other options."""
-        before = {self._options_in(row) for row in rows} - {None}
+    def is_repeated(self, rows: Iterable[Integration]) -> bool:
+        """Whether it was carried out before. Raises IdempotencyKeyReused if that was with other options."""
+        before = {self._options_in(record_of(row).settings) for row in rows} - {None}
         if before - {self.options}:
             raise IdempotencyKeyReused("This Idempotency-Key was used with other options before; use a new one")
         return bool(before)
 
-    def recorded(self, settings: Mapping[str, Any], now: float) -> dict[str, Any]:
-        """Settings that remember the request as carried out; the oldest are forgotten."""
-        known = settings.get(_FIELD)
+    def recorded(self, record: Record, now: float) -> Record:
+        """A record that remembers the request as carried out; the oldest requests are forgotten. `now` in seconds since 1970."""
+        known = record.settings.get("wppRequests")
         known = dict(known) if isinstance(known, dict) else {}
         if self.fingerprint in known:
-            return dict(settings)
+            return record
         known[self.fingerprint] = {"options": self.options, "at": int(now * 1000)}
         newest = sorted(known.items(), key=lambda item: _time_of(item[1]), reverse=True)[:_REMEMBERED]
-        return {**settings, _FIELD: dict(newest)}
+        return record.with_requests(dict(newest))
 
-    def _options_in(self, row: Integration) -> str | None:
-        known = row.settings.get(_FIELD)
+    def _options_in(self, settings: Mapping[str, Any]) -> str | None:
+        known = settings.get("wppRequests")
         entry = known.get(self.fingerprint) if isinstance(known, dict) else None
         return str(entry.get("options")) if isinstance(entry, dict) else None
 
@@ -97,29 +96,6 @@ def keyed_request(organization_id: str, function: str, key: str | None, options:
     return KeyedRequest(hashlib.sha256(text.encode()).hexdigest()[:32], options.name)
 
 
-def further_number(organization_id: str, keyed: KeyedRequest | None, rows: Iterable[Integration], now: float) -> Number:
-    """The number that `add_new` adds: the same one for the same key; without a key one that was begun and not finished, so that
-    a failed request that is sent again loses no client, else a new one. `now` is in seconds since 1970.
-
-    Its id for the platform ends in 8 hexadecimal digits, too few to be unique by themselves: taken ones are passed over.
-    """
-    abandoned = [] if keyed else sorted(row.id for row in rows if is_abandoned(row, now))
-    if abandoned:
-        row = next(row for row in rows if row.id == abandoned[0])
-        return Number(organization_id, "", platform_id_of(row), known_row_id=row.id)
-    seed = keyed.fingerprint if keyed else secrets.token_hex(16)
-    number = Number(organization_id, f"{organization_id}\n{seed}")
-    row_id = number.row_id
-    taken = {platform_id_of(row) for row in rows if row.id != row_id}
-    attempt = 0
-    while True:
-        digits = hashlib.sha256(f"{seed}\n{attempt}".encode()).hexdigest()[:8]
-        platform_id = f"{organization_id}__wpp__{digits}"
-        if platform_id not in taken:
-            return number._replace(sub_organization_id=platform_id)
-        attempt += 1
-
-
 def _time_of(entry: Any) -> float:
     at = entry.get("at") if isinstance(entry, dict) else None
-    return float(at) if isinstance(at, (int, float)) else 0.0
+    return float(at) if isinstance(at, (int, float)) and abs(at) < 2**53 else 0.0

@@ -129,8 +129,8 @@ export class ConnectedNumber {
 
   // Written only where it changes, as a screen reader reads it out each time.
   say(key, more = "") {
-    const said = `${text(key)}${more && ` · ${more}`}`, status = this.find(".status");
-    if (status.textContent !== said) status.textContent = said;
+    const shown = `${text(key)}${more && ` · ${more}`}`, status = this.find(".status");
+    if (status.textContent !== shown) status.textContent = shown;
     this.element.dataset.state = key;
   }
 

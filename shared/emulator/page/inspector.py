@@ -1,4 +1,4 @@
-"""The calls of the functions that came through the gateway, each with its upstream calls: what the page's inspector shows."""
+"""What the page's inspector shows: the calls of the functions through the gateway, each with its upstream calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REPLAYED = ("content-type", "idempotency-key")
 
 
 def calls(stack: Stack) -> list[dict[str, Any]]:
-    """The newest first. Times are milliseconds, those of upstream calls since the call came."""
+    """The newest first. Times are in milliseconds; those of upstream calls count from the arrival of the call."""
     functions = [
         r for r in list(stack.supabase_server.received) if r.call == "functions" and r.request.method == "POST"
     ]

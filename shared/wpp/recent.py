@@ -1,13 +1,10 @@
-"""What one process remembers of the clients it served last, to save calls. Losing it costs time and nothing else."""
+"""A bounded memory. What a process remembers saves requests; losing it costs time and nothing else."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from wpp.platform.token import AccessToken
+from typing import Generic, TypeVar
 
 V = TypeVar("V")
 
@@ -40,19 +37,3 @@ class Recent(Generic[V]):
     def clear(self) -> None:
         with self._lock:
             self._values.clear()
-
-
-class ClientMemory:
-    def __init__(self) -> None:
-        self.tokens: Recent[AccessToken] = Recent()
-        """By API key."""
-        self.connected: Recent[bool] = Recent()
-        """By API key, present for a session last seen connected: its QR is not worth asking for in advance."""
-
-        self.given_up: Recent[bool] = Recent()
-        """Ids of claims whose holder, an invocation of this process, ended without being able to release them."""
-
-    def clear(self) -> None:
-        """After a restore from a snapshot. Claims that were given up stay given up."""
-        self.tokens.clear()
-        self.connected.clear()

@@ -1,30 +1,20 @@
-"""The connect page at `/`: its files, and the controls behind its buttons.
-
-It uses the functions as the product's web client does, through the real supabase-js. That is fetched once with npm, and checked
-against the hash below; without npm or network the page says so, and all else works.
-"""
+"""What the page gets from its server: its files, its config, the calls to show, and the controls behind its buttons."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import json
 import mimetypes
 import secrets
-import shutil
-import subprocess
-import tarfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import segno
 
 from emulator.faults import Fault
-from emulator.inspector import calls
 from emulator.messages import Request, Response, json_response
-from emulator.processes import ROOT
+from emulator.page import library
+from emulator.page.inspector import calls
 from emulator.supabase.app import DEMO_EMAIL, DEMO_PASSWORD
 
 if TYPE_CHECKING:
@@ -33,11 +23,6 @@ if TYPE_CHECKING:
     from emulator.stack import Stack
 
 _STATIC = Path(__file__).with_name("static")
-_LIBRARY = "@supabase/supabase-js@2.109.0"
-_LIBRARY_SHA512 = "eNpUGegTT3hhoTK9j6aLViVjybYtdq6Ishb4BkVLi5tT58S1D80n7dmALMoBWkbrYG4uQv30c8iAB6nZylX0Fg=="
-_LIBRARY_FILE = "package/dist/umd/supabase.js"
-_KEPT = ROOT / ".local/supabase-js-2.109.0.js"
-_NPM_SECONDS = 60
 
 _HTML = b"<html><body>502 Bad Gateway</body></html>"
 FAULTS: dict[str, list[tuple[str, Fault]]] = {
@@ -50,7 +35,7 @@ FAULTS: dict[str, list[tuple[str, Fault]]] = {
     "database_slow": [("supabase", Fault("rest.GET.profiles", status=0, delay=2.0, times=None))],
     "database_down": [("supabase", Fault("rest.GET.profiles", status=503, times=None))],
 }
-"""By the name that the page has for it: what goes wrong with which calls, as long as its switch is on."""
+"""What goes wrong with which calls while a switch is on, by the switch's name."""
 
 
 class Page:
@@ -59,7 +44,6 @@ class Page:
         self._faults: set[str] = set()
         self._clock = 0.0
         self._stored = secrets.token_hex(8)
-        self._fetching = threading.Lock()
 
     def answer(self, request: Request) -> Response:
         name = request.path.removeprefix("/_page/").strip("/")
@@ -67,19 +51,19 @@ class Page:
             body = request.json()
             if name == "qr":
                 return _drawn(str(body["text"]))
-            act = self._acts().get(name)
-            if act is None or not isinstance(body, dict):
-                return json_response(404, {"error": f"there is no control {name!r}"})
+            control = self._controls().get(name)
+            if control is None or not isinstance(body, dict):
+                return json_response(404, {"error": f"unknown control: {name!r}"})
             try:
-                act(body)
+                control(body)
             except KeyError as missing:  # a session that was forgotten since, or a field
-                return json_response(404, {"error": f"there is no {missing.args[0]}"})
+                return json_response(404, {"error": f"not found: {missing.args[0]}"})
             return json_response(200, {})
         if name in ("calls", "config"):
             return json_response(200, calls(self._stack) if name == "calls" else self._config())
-        return self._library() if name == "supabase.js" else _file(name or "index.html")
+        return library.response() if name == "supabase.js" else _file(name or "index.html")
 
-    def _acts(self) -> dict[str, Callable[[dict[str, Any]], None]]:
+    def _controls(self) -> dict[str, Callable[[dict[str, Any]], None]]:
         platform = self._stack.platform
         return {
             "scan": lambda body: platform.scan(body["session"]),
@@ -109,7 +93,7 @@ class Page:
                 servers[system].inject(fault)
 
     def _advance(self, seconds: float) -> None:
-        """For both systems; for the functions only what they have stored, as their own clock is the machine's."""
+        """For both systems. The functions keep the machine's clock: for them, what they stored is moved."""
         self._clock += seconds
         self._stack.clock.advance(seconds)
         for row in self._stack.supabase.rows():
@@ -118,7 +102,7 @@ class Page:
                 claim["expiresAt"] -= int(seconds * 1000)
                 settings = json.dumps(row["settings"])
                 self._stack.supabase.execute(
-                    "update messenger_integrations set settings = ? where id = ?", settings, row["id"]
+                    "update messenger_integrations set settings = %s where id = %s", settings, row["id"]
                 )
 
     def _reset(self) -> None:
@@ -127,48 +111,11 @@ class Page:
         self._stack.platform.forget()
         self._stack.supabase.execute("delete from messenger_integrations")
 
-    def _library(self) -> Response:
-        with self._fetching:
-            if not _KEPT.exists():
-                problem = _fetch_library()
-                if problem:
-                    return Response(503, problem.encode(), {"Content-Type": "text/plain; charset=utf-8"})
-        return Response(200, _KEPT.read_bytes(), {"Content-Type": "text/javascript", "Cache-Control": "max-age=3600"})
-
-
-def _fetch_library() -> str | None:
-    """What is wrong, None if nothing is."""
-    npm = shutil.which("npm")
-    if npm is None:
-        return "supabase-js is fetched with npm, which is not installed (Debian: apt-get install npm)"
-    folder = _KEPT.parent
-    folder.mkdir(exist_ok=True)
-    command = [npm, "pack", _LIBRARY, "--silent", "--pack-destination", str(folder)]
-    try:
-        packed = subprocess.run(command, capture_output=True, text=True, timeout=_NPM_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return f"npm could not fetch {_LIBRARY} within {_NPM_SECONDS} seconds: is there a network?"
-    if packed.returncode:
-        return f"npm could not fetch {_LIBRARY}: {packed.stderr.strip()[-300:] or 'is there a network?'}"
-    archive = folder / packed.stdout.split()[-1]
-    data = archive.read_bytes()
-    archive.unlink()
-    if base64.b64encode(hashlib.sha512(data).digest()).decode() != _LIBRARY_SHA512:
-        return f"what npm fetched as {_LIBRARY} is not what it should be"
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        library = tar.extractfile(_LIBRARY_FILE)
-        if library is None:
-            return f"{_LIBRARY} has no {_LIBRARY_FILE}"
-        aside = _KEPT.with_suffix(".new")
-        aside.write_bytes(library.read())
-        aside.replace(_KEPT)  # never half of it
-    return None
-
 
 def _file(name: str) -> Response:
     path = _STATIC / name
     if name not in {file.name for file in _STATIC.iterdir()}:
-        return json_response(404, {"error": "no such file"})
+        return json_response(404, {"error": "file not found"})
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     return Response(200, path.read_bytes(), {"Content-Type": f"{kind}; charset=utf-8", "Cache-Control": "no-cache"})
 

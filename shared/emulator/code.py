@@ -1,4 +1,4 @@
-"""Picks up changes of the code that the local stack serves, but only what can be loaded: what serves goes on serving."""
+"""The code that the local stack serves: copies of the sources, each tried before it serves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections import deque
 from contextlib import suppress
 from itertools import count
@@ -20,19 +19,19 @@ from emulator.processes import GUNICORN, ROOT
 from emulator.trial import LOADED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
     from types import TracebackType
 
-_EVERY = 0.3  # seconds between two looks; the files are few
-_KEPT = 5  # copies that served: workers may still be answering from them, and loading what they had no need of before
+_KEPT = 5  # copies that served: workers may still answer from them, and load what they have not needed so far
 _TRIAL_SECONDS = 15.0
 _NAMES = shutil.ignore_patterns("__pycache__", ".*", "node_modules")
 
 
 class Code:
-    """What serves is a copy that was tried, so that a save can break neither the server nor what it loads at the same moment."""
+    """A copy that was tried serves, so a save can break neither the server nor what it loads at that moment."""
 
-    def __init__(self, functions: Path, wpp: Path = ROOT / "shared/wpp") -> None:
+    def __init__(
+        self, functions: Path, wpp: Path = ROOT / "shared/wpp", *, trial_seconds: float = _TRIAL_SECONDS
+    ) -> None:
         self.sources = {"functions": functions, "shared/wpp": wpp}
         self._numbers = count()
         self._temporary = tempfile.TemporaryDirectory(prefix="wpp-functions-", ignore_cleanup_errors=True)
@@ -42,14 +41,15 @@ class Code:
         self._served: deque[Path] = deque()
         self._trial: subprocess.Popen[str] | None = None
         self._ended = False
+        self._trial_seconds = trial_seconds
         self.server_configuration = Path(shutil.copy(GUNICORN, self._folder))
 
     def environment(self) -> dict[str, str]:
-        """What has a server load the copy that serves when it starts or reloads."""
+        """Makes a server load the serving copy when it starts or reloads."""
         return {"FUNCTIONS_DIR": f"{self._serving}/functions", "PYTHONPATH": f"{self._serving}/shared"}
 
     def copied(self) -> Path:
-        """A copy of the code as it is now. Raises OSError, and leaves nothing, where not all of it can be read."""
+        """A copy of the code as it is now. Raises OSError, and leaves nothing behind, if not all of it can be read."""
         copy = self._folder / str(next(self._numbers))
         try:
             for name, source in self.sources.items():
@@ -60,16 +60,16 @@ class Code:
         return copy
 
     def discard(self, copy: Path) -> None:
-        """Removes a copy that serves no more, or never did."""
+        """Removes a copy that no longer serves, or never did."""
         shutil.rmtree(copy, ignore_errors=True)
 
     def problem(self, copy: Path) -> str | None:
-        """Why a copy cannot be loaded, in one line with file and line number; None where it can."""
+        """Why a copy cannot be loaded, in one line with file and line number; None if it can."""
         command = [sys.executable, "-m", "emulator.trial", str(copy / "functions")]
         env = os.environ | {"PYTHONPATH": str(copy / "shared"), "PYTHONDONTWRITEBYTECODE": "1"}
         if self._ended:
             return "the stack is ending"
-        # In a session of its own: a Ctrl-C is no problem of the code.
+        # In a session of its own: a Ctrl-C is not a problem of the code.
         self._trial = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -80,18 +80,18 @@ class Code:
             start_new_session=True,
         )
         try:
-            output, errors = self._trial.communicate(timeout=_TRIAL_SECONDS)
+            output, errors = self._trial.communicate(timeout=self._trial_seconds)
         except subprocess.TimeoutExpired:
             self._end_trial()
             self._trial.communicate()
-            return f"loading it takes more than {_TRIAL_SECONDS:.0f} seconds"
+            return f"loading it takes more than {self._trial_seconds:.0f} seconds"
         lines = (output or errors).strip().splitlines() or ["it ends the process that loads it"]
         if self._trial.returncode == 0 and lines[-1] == LOADED:
             return None
-        return self.by_source(lines[-1])
+        return self.with_source_paths(lines[-1])
 
     def end(self) -> None:
-        """No trial goes on or begins from here on."""
+        """Ends the trial under way, and lets no further one begin."""
         self._ended = True
         self._end_trial()
 
@@ -101,7 +101,7 @@ class Code:
                 os.killpg(self._trial.pid, signal.SIGKILL)
 
     def serve(self, copy: Path) -> None:
-        """The next server or worker loads this one."""
+        """Has the next server or worker load this copy."""
         new = self._folder / "new"
         new.symlink_to(copy)
         new.replace(self._serving)
@@ -109,8 +109,8 @@ class Code:
         if len(self._served) > _KEPT:
             self.discard(self._served.popleft())
 
-    def by_source(self, text: str) -> str:
-        """`text` with the paths that a person knows."""
+    def with_source_paths(self, text: str) -> str:
+        """`text` with the paths of the sources in the place of the copy's."""
         return self._copies.sub(lambda match: str(self.sources[match[1]]), text).replace(f"{ROOT}/", "")
 
     def __enter__(self) -> Self:
@@ -122,58 +122,13 @@ class Code:
         self._temporary.cleanup()
 
 
-class Watcher:
-    """Tells of changed code, from a thread of its own. What changed since it was made counts."""
-
-    def __init__(self, folders: Iterable[Path]) -> None:
-        self._folders = list(folders)
-        self._stopped = threading.Event()
-        self._seen = self._look()
-        self._thread: threading.Thread | None = None
-
-    def start(self, changed: Callable[[list[Path]], bool], always: Callable[[], None]) -> None:
-        """`changed` gets what differs, again with the next look where it answers False; `always` is called after each look."""
-        self._thread = threading.Thread(target=self._watch, args=(changed, always), daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def wait(self) -> None:
-        """Until nothing is told any more."""
-        if self._thread is not None:
-            self._thread.join()
-
-    @property
-    def stopped(self) -> bool:
-        return self._stopped.is_set()
-
-    def _watch(self, changed: Callable[[list[Path]], bool], always: Callable[[], None]) -> None:
-        while not self._stopped.wait(_EVERY):
-            now = self._look()
-            differing = sorted({path for path, _ in now.items() ^ self._seen.items()})
-            if not differing or changed(differing):
-                self._seen = now
-            always()
-
-    def _look(self) -> dict[Path, tuple[int, int]]:
-        found = {}
-        for folder in self._folders:
-            with suppress(OSError):  # a folder that went away while it was read
-                for path in folder.rglob("*.py"):
-                    with suppress(OSError):  # gone since it was listed
-                        stat = path.stat()
-                        found[path] = (stat.st_mtime_ns, stat.st_size)
-        return found
-
-
 def _no_code(folder: str, names: list[str]) -> set[str]:
-    """What is not copied: what no code is in, and what is no file that can be read to an end."""
+    """What is not copied: folders without code, and pipes and the like, which have no end."""
     odd = {name for name in names if (path := Path(folder, name)).exists() and not (path.is_file() or path.is_dir())}
     return _NAMES(folder, names) | odd
 
 
 def reason(error: OSError) -> str:
-    """Of a failed copy, the first one: copytree goes on and gathers them."""
+    """Why a file could not be read; of a failed copytree, which goes on and gathers them, the first one."""
     (source, _, why) = error.args[0][0] if isinstance(error, shutil.Error) else (error.filename, "", error.strerror)
     return f"{source}: {why}"

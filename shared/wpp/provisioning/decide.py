@@ -1,0 +1,75 @@
+"""What to do next about a number that shall have a client. Pure: from what was read and observed to one of a few named cases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from wpp.provisioning.record import record_of
+
+if TYPE_CHECKING:
+    from wpp.provisioning.record import Claim, Failure
+    from wpp.supabase.rows import Integration
+
+
+class Insert(NamedTuple):
+    """There is no row yet: insert it with our claim."""
+
+
+class Take(NamedTuple):
+    """Nobody is at work on the row: claim it."""
+
+    row: Integration
+
+
+class Create(NamedTuple):
+    """The claim is ours: do the work."""
+
+    row: Integration
+
+
+class Wait(NamedTuple):
+    """Somebody else is at work."""
+
+    claim: Claim
+
+
+class Fail(NamedTuple):
+    """The holder that we waited for was refused: so are we."""
+
+    failure: Failure
+
+
+class Use(NamedTuple):
+    """The client is there."""
+
+    row: Integration
+
+
+Decision = Insert | Take | Create | Wait | Fail | Use
+
+
+def decide(
+    row: Integration | None,
+    *,
+    own_claim_id: str,
+    is_live: bool,
+    unwanted: str | None = None,
+    awaited: str | None = None,
+) -> Decision:
+    """The next step.
+
+    `is_live`: whether somebody is at work under the row's claim, as far as was observed. `unwanted`: the generation of the
+    credentials that are to be replaced. `awaited`: the id of the claim that we waited for last.
+    """
+    if row is None:
+        return Insert()
+    record = record_of(row)
+    claim, failure = record.claim, record.failure
+    if claim and claim.id == own_claim_id:
+        return Create(row)
+    is_usable = record.credentials is not None and record.generation != unwanted
+    if claim and is_live and not (is_usable and claim.is_start):
+        return Wait(claim)
+    if failure and failure.claim_id == awaited:
+        return Fail(failure)
+    return Use(row) if is_usable else Take(row)

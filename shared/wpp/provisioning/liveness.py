@@ -1,0 +1,42 @@
+"""Whether the holder of a claim is still at work: judged by what this process saw change, never by comparing clocks.
+
+As Kubernetes' leader election does (client-go, tools/leaderelection): a claim that an observer has seen unchanged for long
+enough on its own monotonic clock is dead. A process remembers what it saw across invocations.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wpp.clock import Clock
+    from wpp.provisioning.record import Record
+    from wpp.runtime import Memory
+
+DEAD_AFTER = 6.0
+"""Seconds without a beat: three of them, which come every 2 seconds."""
+DEAD_WITHOUT_BEATS_AFTER = 40.0
+"""The same for a claim of code from before beats, whose holders wrote nothing while they worked."""
+
+
+class Liveness:
+    def __init__(self, memory: Memory, clock: Clock) -> None:
+        self._seen = memory.claims_seen
+        self._abandoned = memory.abandoned_claims
+        self._clock = clock
+
+    def is_live(self, record: Record) -> bool:
+        """Whether somebody is at work on a row. Call it with a record that was just read: this is what counts as seeing it."""
+        claim = record.claim
+        if claim is None or self._abandoned.get(claim.id):
+            return False
+        now = self._clock.monotonic()
+        seen = self._seen.get(record.row_id)
+        if seen is None or seen[:2] != (claim.id, claim.beat):
+            self._seen.put(record.row_id, (claim.id, claim.beat, now))
+            return True
+        return now - seen[2] < (DEAD_AFTER if claim.beat is not None else DEAD_WITHOUT_BEATS_AFTER)
+
+    def abandon(self, claim_id: str) -> None:
+        """The work under a claim of this process has ended, whether or not it could be released."""
+        self._abandoned.put(claim_id, True)

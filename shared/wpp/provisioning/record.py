@@ -1,0 +1,200 @@
+"""What our part of a row's `settings` means, and how it changes. No I/O here.
+
+wppApiKey, wppAccountNumber     the credentials: key and session          other functions of the product read
+wppJwtToken, wppJwtExpiresAt    the platform's token, ms since 1970       these names, so they stay
+wppSubOrgId                     the platform's id of a further number
+wppApiKeyIssuedAt               ms since 1970, when the key was handed out
+wppClaim                        who is working on the client: {id, beat, doing} while somebody is,
+                                {failed, code, problem} after the last one was refused
+wppStartedAt                    ms since 1970, when we last started the session
+wppWebhookPending               true until the platform has our webhook
+wppRequests                     fingerprints of Idempotency-Key headers that were carried out, with their options
+
+For one release beside code that knows neither beats nor derived keys: `wppClaim.expiresAt`, `wppIdempotencyKey`, `wppStart`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+from wpp.platform.client import Credentials, is_session
+from wpp.platform.token import AccessToken, is_header_text, stored_token
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wpp.supabase.rows import Integration
+
+Doing = Literal["create", "recreate", "start", "restart", "disconnect"]
+_DOING: tuple[Doing, ...] = get_args(Doing)
+_STARTS = ("start", "restart")
+_NAMESPACE = "0d9a4a3b-52a1-5a0f-8a3e-0c8c9f1d7e42"
+_TOKEN = ("wppJwtToken", "wppJwtExpiresAt")
+_LONGEST_TIME = 2**53  # ms; beyond it a number is not a time
+
+
+class Claim(NamedTuple):
+    id: str
+    beat: int | None
+    """Changes while the holder is at work. None if the claim was written by code from before beats."""
+    doing: Doing
+
+    @property
+    def is_start(self) -> bool:
+        """Whether the session is being started: the credentials are there already, and nobody else needs to wait."""
+        return self.doing in _STARTS
+
+
+class Failure(NamedTuple):
+    """A refusal that ended a claim, for those who waited for that very claim."""
+
+    claim_id: str
+    code: str
+    problem: str
+
+
+class Record(NamedTuple):
+    """Our part of one row. Immutable: each change returns a new record, with everything else in `settings` kept."""
+
+    row_id: str
+    organization_id: str
+    settings: Mapping[str, Any]
+    is_primary: bool = False
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """None also if the session's name cannot be one: only the platform can tell it again."""
+        api_key, session = self.settings.get("wppApiKey"), self.settings.get("wppAccountNumber")
+        if is_header_text(api_key) and is_session(session):
+            return Credentials(str(api_key), str(session))
+        return None
+
+    @property
+    def token(self) -> AccessToken | None:
+        return stored_token(self.settings.get("wppJwtToken"), self.settings.get("wppJwtExpiresAt"))
+
+    @property
+    def platform_id(self) -> str:
+        """The `organizationId` that the platform knows this row's client by."""
+        own = self.settings.get("wppSubOrgId")
+        return own if isinstance(own, str) and own else self.organization_id
+
+    @property
+    def is_further_number(self) -> bool:
+        return not self.is_primary and self.platform_id != self.organization_id
+
+    @property
+    def generation(self) -> str:
+        """Differs once the credentials were replaced, even by the same ones; empty before there are any."""
+        credentials = self.credentials
+        if credentials is None:
+            return ""
+        text = "\n".join([*credentials, str(self.settings.get("wppApiKeyIssuedAt"))])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def idempotency_key(self) -> str:
+        """Under which the platform is asked for the client that replaces this generation: derived, so that overwriting
+        `settings` cannot lose it."""
+        stored = self.settings.get("wppIdempotencyKey")
+        if is_header_text(stored):
+            return str(stored)
+        import uuid  # 2 ms at a cold start, and most calls create nothing
+
+        return str(uuid.uuid5(uuid.UUID(_NAMESPACE), f"{self.row_id}\n{self.generation}"))
+
+    @property
+    def claim(self) -> Claim | None:
+        places: tuple[tuple[str, Doing], ...] = (("wppClaim", "create"), ("wppStart", "start"))
+        for name, doing in places:
+            stored = self.settings.get(name)
+            if not isinstance(stored, dict) or not isinstance(stored.get("id"), str):
+                continue
+            beat = _whole(stored.get("beat"))
+            if beat is not None or _seconds(stored.get("expiresAt")) is not None:
+                known = next((known for known in _DOING if known == stored.get("doing")), doing)
+                return Claim(stored["id"], beat, known)
+        return None
+
+    @property
+    def failure(self) -> Failure | None:
+        stored = self.settings.get("wppClaim")
+        if not isinstance(stored, dict) or not isinstance(stored.get("failed"), str):
+            return None
+        return Failure(stored["failed"], str(stored.get("code")), str(stored.get("problem")))
+
+    @property
+    def key_issued_at(self) -> float | None:
+        """Seconds since 1970."""
+        return _seconds(self.settings.get("wppApiKeyIssuedAt"))
+
+    @property
+    def started_at(self) -> float | None:
+        """Seconds since 1970."""
+        return _seconds(self.settings.get("wppStartedAt"))
+
+    @property
+    def webhook_pending(self) -> bool:
+        return self.settings.get("wppWebhookPending") is True
+
+    def claimed(self, claim: Claim, expires_at: float) -> Record:
+        """`expires_at`, in seconds since 1970, is for code from before beats, as is the idempotency key."""
+        held = {"id": claim.id, "beat": claim.beat, "doing": claim.doing, "expiresAt": int(expires_at * 1000)}
+        key = {} if claim.is_start else {"wppIdempotencyKey": self.idempotency_key}
+        return self._replace(settings={**_without(self.settings, "wppStart"), "wppClaim": held, **key})
+
+    def released(self, failure: Failure | None = None) -> Record:
+        rest = _without(self.settings, "wppClaim", "wppStart")
+        if failure is None:
+            return self._replace(settings=rest)
+        ended = {"failed": failure.claim_id, "code": failure.code, "problem": failure.problem}
+        return self._replace(settings={**rest, "wppClaim": ended})
+
+    def completed(self, credentials: Credentials, now: float) -> Record:
+        """With new credentials, and without what belonged to the ones before. The claim stays. `now` in seconds since 1970."""
+        rest = _without(self.settings, "wppIdempotencyKey", "wppStartedAt", *_TOKEN)
+        new = {
+            "wppApiKey": credentials.api_key,
+            "wppAccountNumber": credentials.session,
+            "wppApiKeyIssuedAt": int(now * 1000),
+            "wppWebhookPending": True,
+        }
+        return self._replace(settings={**rest, **new})
+
+    def with_token(self, token: AccessToken) -> Record:
+        stored = {"wppJwtToken": token.text, "wppJwtExpiresAt": int(token.expires_at * 1000)}
+        return self._replace(settings={**self.settings, **stored})
+
+    def with_webhook_pending(self, pending: bool) -> Record:
+        rest = _without(self.settings, "wppWebhookPending")
+        return self._replace(settings={**rest, "wppWebhookPending": True} if pending else rest)
+
+    def with_start(self, now: float) -> Record:
+        return self._replace(settings={**self.settings, "wppStartedAt": int(now * 1000)})
+
+    def with_requests(self, requests: Mapping[str, Any]) -> Record:
+        return self._replace(settings={**self.settings, "wppRequests": requests})
+
+    def __repr__(self) -> str:
+        return f"Record({self.row_id!r})"
+
+
+def _without(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}
+
+
+def record_of(row: Integration) -> Record:
+    settings = row.settings if isinstance(row.settings, dict) else {}
+    return Record(row.id, row.organization_id, settings, row.is_primary)
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _seconds(milliseconds: Any) -> float | None:
+    """None for what cannot be a time: others may have written anything, a number beyond all floats included."""
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, (int, float)):
+        return None
+    return milliseconds / 1000 if abs(milliseconds) < _LONGEST_TIME else None

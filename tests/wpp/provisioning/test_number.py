@@ -1,0 +1,79 @@
+"""Which row is a number's own."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from typing import Any
+
+from wpp.clock import Clock
+from wpp.provisioning.liveness import Liveness
+from wpp.provisioning.number import further_number, primary_number
+from wpp.provisioning.options import KeyedRequest
+from wpp.runtime import Memory
+from wpp.supabase.rows import Integration
+
+ORGANIZATION = str(uuid.uuid4())
+KEYED = KeyedRequest("f" * 32, "add_new")
+
+
+def row(name: str, *, primary: bool = False, active: bool = True, created: str = "1", **settings: Any) -> Integration:
+    return Integration(name, ORGANIZATION, active, primary, settings, created, None)
+
+
+def liveness() -> Liveness:
+    return Liveness(Memory(), Clock())
+
+
+def test_the_primary_row_is_the_primary_and_active_one_else_the_oldest_whatever_the_order() -> None:
+    chosen = row("c", primary=True, created="3")
+    others = [row("a", created="1"), row("b", primary=True, active=False, created="0"), row("d", created="0")]
+    for order in itertools.permutations([chosen, *others]):
+        assert primary_number(ORGANIZATION).find(order) is chosen
+    for order in itertools.permutations(others):
+        assert primary_number(ORGANIZATION).find(order) is others[1]
+
+
+def test_a_further_numbers_row_is_never_the_primary_one() -> None:
+    further = row("a", wppSubOrgId=f"{ORGANIZATION}__wpp__01234567")
+    assert primary_number(ORGANIZATION).find([further]) is None
+
+
+def test_the_id_of_the_primary_row_follows_from_the_organization() -> None:
+    row_id = primary_number(ORGANIZATION).row_id
+    assert primary_number(ORGANIZATION).row_id == row_id == str(uuid.UUID(row_id))
+    assert primary_number(str(uuid.uuid4())).row_id != row_id
+
+
+def test_a_key_means_the_same_further_number_each_time() -> None:
+    first, again = (further_number(ORGANIZATION, KEYED, [], liveness()) for _ in range(2))
+    other = further_number(ORGANIZATION, KeyedRequest("e" * 32, "add_new"), [], liveness())
+    assert first == again
+    assert first.row_id != other.row_id
+    assert first.sub_organization_id != other.sub_organization_id
+
+
+def test_without_a_key_each_further_number_is_new() -> None:
+    first, second = (further_number(ORGANIZATION, None, [], liveness()) for _ in range(2))
+    assert first.row_id != second.row_id
+
+
+def test_without_a_key_a_further_number_that_nobody_finishes_is_finished_first() -> None:
+    unfinished = row("a", wppSubOrgId=f"{ORGANIZATION}__wpp__01234567")
+    number = further_number(ORGANIZATION, None, [unfinished], liveness())
+    assert (number.row_id, number.sub_organization_id) == ("a", f"{ORGANIZATION}__wpp__01234567")
+    assert number.find([unfinished]) is unfinished
+
+
+def test_a_further_number_that_somebody_is_creating_is_never_taken() -> None:
+    claim = {"id": "theirs", "beat": 1, "doing": "create"}
+    under_way = row("a", wppSubOrgId=f"{ORGANIZATION}__wpp__01234567", wppClaim=claim)
+    assert further_number(ORGANIZATION, None, [under_way], liveness()).row_id != "a"
+
+
+def test_an_id_at_the_platform_that_is_taken_is_passed_over() -> None:
+    first = further_number(ORGANIZATION, KEYED, [], liveness())
+    taken = row("another", wppSubOrgId=first.sub_organization_id)
+    second = further_number(ORGANIZATION, KEYED, [taken], liveness())
+    assert second.row_id == first.row_id
+    assert second.sub_organization_id != first.sub_organization_id

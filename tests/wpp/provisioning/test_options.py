@@ -1,0 +1,88 @@
+"""What a call may ask for, and what a row remembers of calls with an idempotency key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wpp.errors import BadRequest, IdempotencyKeyReused
+from wpp.provisioning.options import KeyedRequest, Options, idempotency_key_from, keyed_request, options_from
+from wpp.provisioning.record import Record
+from wpp.supabase.rows import Integration
+
+
+def row(**settings: Any) -> Integration:
+    return Integration("row", "organization", True, True, settings, "", None)
+
+
+def keyed(key: str = "key", options: Options = Options(), organization: str = "organization") -> KeyedRequest:  # noqa: B008
+    request = keyed_request(organization, "wpp-create", key, options)
+    assert request
+    return request
+
+
+@pytest.mark.parametrize(
+    ("body", "options"),
+    [
+        ({}, Options()),
+        ({"force_recreate": False, "add_new": False, "unknown": 1}, Options()),
+        ({"force_recreate": True}, Options(force_recreate=True)),
+        ({"add_new": True}, Options(add_new=True)),
+    ],
+)
+def test_options_are_booleans_and_unknown_fields_are_ignored(body: dict[str, Any], options: Options) -> None:
+    assert options_from(body) == options
+
+
+@pytest.mark.parametrize("body", [{"add_new": 1}, {"add_new": None}, {"force_recreate": "true"}])
+def test_an_option_of_another_type_is_refused_by_name(body: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match=next(iter(body))):
+        options_from(body)
+
+
+def test_options_that_exclude_each_other_are_refused() -> None:
+    with pytest.raises(BadRequest):
+        options_from({"add_new": True, "force_recreate": True})
+
+
+@pytest.mark.parametrize(("header", "key"), [(None, None), (" x ", "x"), ('"x y"', "x y"), (r'"a \"b\\"', 'a "b\\')])
+def test_an_idempotency_key_comes_bare_or_quoted(header: str | None, key: str | None) -> None:
+    assert idempotency_key_from(header) == key
+
+
+@pytest.mark.parametrize("header", ["", '"', '""', '"open', "x" * 256, "tab\there", "umlaut-\xe4"])
+def test_what_cannot_be_an_idempotency_key_is_refused(header: str) -> None:
+    with pytest.raises(BadRequest):
+        idempotency_key_from(header)
+
+
+def test_a_request_is_recognized_in_whichever_row_it_was_recorded() -> None:
+    recorded = keyed().recorded(Record("row", "organization", {"theirs": 1}), 1000.0)
+    assert recorded.settings["theirs"] == 1
+    assert keyed().is_repeated([row(), row(**recorded.settings)])
+    assert not keyed("another").is_repeated([row(**recorded.settings)])
+    assert not keyed(organization="another").is_repeated([row(**recorded.settings)])
+    assert keyed().recorded(recorded, 2000.0) == recorded
+
+
+def test_a_key_that_was_used_with_other_options_is_refused() -> None:
+    recorded = keyed(options=Options(add_new=True)).recorded(Record("row", "organization", {}), 1000.0)
+    with pytest.raises(IdempotencyKeyReused):
+        keyed().is_repeated([row(**recorded.settings)])
+
+
+@pytest.mark.parametrize("junk", [None, 5, [], "text", {"f": None}, {"f": {"at": 10**400}}])
+def test_what_others_wrote_in_the_place_of_our_memory_does_no_harm(junk: Any) -> None:
+    assert not keyed().is_repeated([row(wppRequests=junk)])
+    assert keyed().is_repeated(
+        [row(**keyed().recorded(Record("row", "organization", {"wppRequests": junk}), 1.0).settings)]
+    )
+
+
+def test_a_row_remembers_the_newest_keys_only() -> None:
+    record = Record("row", "organization", {"theirs": 1})
+    for number in range(60):
+        record = KeyedRequest(f"{number:032x}", "plain").recorded(record, 1000.0 + number)
+    assert record.settings["theirs"] == 1
+    assert sorted(record.settings["wppRequests"]) == [f"{number:032x}" for number in range(10, 60)]
