@@ -37,9 +37,8 @@ _POOL_SIZE = 256  # connections to one host that are kept; more may be in use
 _ONE_ADDRESS = 2.0  # seconds for an address while there are others: long enough for one lost packet
 _MIN_TIMEOUT = 0.001  # seconds; zero would mean "do not wait at all"
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-if (
-    sys.platform == "linux"
-):  # lost after 3 seconds is what nobody acknowledges, probes after 5 seconds of silence included
+if sys.platform == "linux":
+    # What nobody acknowledges for 3 seconds is lost: data, and the probes that are sent after 5 seconds of silence.
     _SOCKET_OPTIONS += [
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
