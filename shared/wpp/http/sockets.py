@@ -1,8 +1,8 @@
 """The connections of the transport: one deadline for all that a request takes, and a limit on what it brings.
 
 `requests` hands its timeout to the socket, which starts it anew with each `recv`: an upstream that sends one byte a second
-holds a call for ever. Here a socket's `settimeout(s)` means "nothing is sent or received later than s seconds from now", and a
-connection's `timeout` counts down.
+holds a call for ever. Here a socket's `settimeout(s)` means "nothing is received later than s seconds from now", as it does by
+itself for a TLS handshake and for `sendall`; and a connection's `timeout` counts down.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ _POOL_SIZE = 256  # connections to one host that are kept; more may be in use
 _ONE_ADDRESS = 2.0  # seconds for an address while there are others: long enough for one lost packet
 _MIN_TIMEOUT = 0.001  # seconds; zero would mean "do not wait at all"
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-if (
-    sys.platform == "linux"
-):  # what nobody acknowledges for 3 seconds, a probe after 5 seconds of silence included, is lost
+if sys.platform == "linux":
+    # What nobody acknowledges for 3 seconds is lost: data, and the probes that are sent after 5 seconds of silence.
     _SOCKET_OPTIONS += [
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
@@ -67,24 +66,16 @@ class _Bounded:
         super().settimeout(value)  # type: ignore[misc]
 
     def recv_into(self, buffer: Buffer, *args: Any, **options: Any) -> int:
-        self._count_down()
-        received: int = super().recv_into(buffer, *args, **options)  # type: ignore[misc]
-        self.bytes_left -= received
-        if self.bytes_left < 0:
-            raise ResponseTooLarge
-        return received
-
-    def send(self, *args: Any, **options: Any) -> int:  # `sendall` of a TLS socket is many of these
-        self._count_down()
-        sent: int = super().send(*args, **options)  # type: ignore[misc]
-        return sent
-
-    def _count_down(self) -> None:
         if self._give_up < math.inf:
             remaining = self._give_up - time.monotonic()
             if remaining <= 0:
                 raise TimeoutError
             super().settimeout(remaining)  # type: ignore[misc]
+        received: int = super().recv_into(buffer, *args, **options)  # type: ignore[misc]
+        self.bytes_left -= received
+        if self.bytes_left < 0:
+            raise ResponseTooLarge
+        return received
 
 
 class _PlainSocket(_Bounded, socket.socket):
@@ -121,21 +112,27 @@ class _Connection(HTTPConnection):
         """A socket connected to one of the host's addresses, which share the time."""
         addresses = _addresses(self.host, self.port, self.timeout)
         for others in reversed(range(len(addresses))):
-            family, kind, protocol, _, address = addresses[-1 - others]
-            connecting = _PlainSocket(family, kind, protocol)
+            share = min(self.timeout / (others + 1), _ONE_ADDRESS) if others else self.timeout
             try:
-                for option in self.socket_options or ():
-                    connecting.setsockopt(*option)
-                connecting.settimeout(min(self.timeout / (others + 1), _ONE_ADDRESS) if others else self.timeout)
-                connecting.connect(address)
+                return self._connected_to(addresses[-1 - others], share)
             except OSError:
-                connecting.close()
                 if not others:
                     raise
-            else:
-                connecting.settimeout(self.timeout)
-                return connecting
         raise OSError("the name has no address")
+
+    def _connected_to(self, address: Any, timeout: float) -> socket.socket:
+        family, kind, protocol, _, peer = address
+        connecting = _PlainSocket(family, kind, protocol)
+        try:
+            for option in self.socket_options or ():
+                connecting.setsockopt(*option)
+            connecting.settimeout(timeout)
+            connecting.connect(peer)
+            connecting.settimeout(self.timeout)  # the handshake has what is left of the whole
+        except BaseException:
+            connecting.close()
+            raise
+        return connecting
 
     @property
     def is_connected(self) -> bool:
@@ -162,11 +159,8 @@ class _Connection(HTTPConnection):
 class _TLSConnection(_Connection, HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        try:
-            self.sock = ssl_wrap_socket(self.sock, ssl_context=self.ssl_context, server_hostname=self.host)
-        except BaseException:
-            self.close()  # one without its handshake would speak in clear
-            raise
+        # Where that fails, the pool closes the connection: one without its handshake would speak in clear.
+        self.sock = ssl_wrap_socket(self.sock, ssl_context=self.ssl_context, server_hostname=self.host)
         self.is_verified = True
 
 

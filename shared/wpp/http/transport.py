@@ -67,7 +67,7 @@ def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | N
     request = PreparedRequest()
     request.prepare_method(method)
     request.prepare_url(url, None)
-    request.prepare_headers({"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers})
+    request.prepare_headers({"User-Agent": USER_AGENT, **headers})
     request.prepare_body(body, None)
     return request
 
@@ -75,7 +75,7 @@ def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | N
 def _require_sound(raw: BaseHTTPResponse) -> None:
     """Refuses what urllib3 lets pass, and where the next response on this connection could begin too early or too late."""
     lengths = {value.strip() for value in raw.headers.getlist("Content-Length")}
-    if raw.status < 200 or len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+    if raw.status < 200 or not all(map(_LENGTH.fullmatch, lengths)):
         raise TransportFailed("broke the rules of HTTP")
 
 

@@ -90,6 +90,24 @@ def test_a_new_connection_that_ends_without_a_response_is_not_stale(transport: T
     assert not caught.value.stale
 
 
+def test_a_connection_that_was_made_anew_is_not_stale(transport: Transport) -> None:
+    closed = threading.Event()
+
+    def respond_once(connection: socket.socket) -> None:
+        if server.connections == 1:
+            connection.sendall(OK)
+            connection.shutdown(socket.SHUT_WR)
+        closed.set()
+
+    with serving(respond_once) as server:
+        get(transport, server.url)
+        closed.wait(5)
+        with pytest.raises(TransportFailed) as caught:
+            get(transport, server.url)
+        assert server.connections == 2
+    assert not caught.value.stale
+
+
 def test_a_connection_in_the_middle_of_a_response_is_not_kept(transport: Transport) -> None:
     with serving(sending(HEAD + b"Content-Length: 100\r\n\r\n{}" + b" " * 50)) as server:
         with pytest.raises(TransportFailed):

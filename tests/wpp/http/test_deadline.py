@@ -20,10 +20,12 @@ from wpp.http.messages import TransportFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from tests.support.tls_servers import Authority
     from wpp.http.transport import Transport
 
     Names = dict[str, Callable[[], list[str]]]
 
+FAMILIES = {"of a family that the system lacks": 63}
 TIMEOUT = 0.5
 MARGIN = 0.1
 OK = response(b"{}", b"Connection: close")
@@ -36,6 +38,7 @@ SLOW: dict[str, tuple[bytes, Iterable[bytes]]] = {
     "a header, a byte at a time": (HEAD + b"X-A: ", itertools.repeat(b"b")),
     "100 Continue for ever": (b"", itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n")),
     "the body, a byte at a time": (HEAD + b"\r\n", itertools.repeat(b" ")),
+    "bytes until shortly before the end, then none": (HEAD + b"\r\n", [b" "] * 20),
     "half a response": (HEAD + b"Content-Length: 10\r\n\r\n{}", []),
     "small chunks": (CHUNKED, itertools.repeat(b"1\r\n \r\n")),
     "a chunk, a byte at a time": (CHUNKED + b"ffff\r\n", itertools.repeat(b" ")),
@@ -79,6 +82,19 @@ def test_a_response_that_trickles_in_ends_with_the_timeout(
     with ThreadPoolExecutor(4) as threads:
         problems = dict(zip(SLOW, threads.map(problem, SLOW), strict=True))
     assert problems == dict.fromkeys(SLOW)
+
+
+def test_small_chunks_without_a_pause_end_with_the_timeout(transport: Transport) -> None:
+    def flood(connection: socket.socket) -> None:
+        connection.sendall(CHUNKED)
+        while True:
+            connection.sendall(b"1\r\n \r\n" * 1000)
+
+    with serving(flood) as server:
+        began = time.monotonic()
+        with pytest.raises(TransportFailed, match="did not answer in time"):
+            get(transport, server.url, 0.1)
+        assert time.monotonic() - began < 0.1 + MARGIN
 
 
 @pytest.mark.parametrize("first", [b"", b"\x16\x03\x03\x40\x00"], ids=["silent", "a record, a byte at a time"])
@@ -131,7 +147,10 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     def look_up(host: str, port: int, *rest: object, **options: object) -> object:
         if host not in known or options.get("flags") == socket.AI_NUMERICHOST:
             return real(host, port, *rest, **options)  # type: ignore[arg-type]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known[host]()]
+        found = known[host]()
+        return [
+            (FAMILIES.get(address, socket.AF_INET), socket.SOCK_STREAM, 6, "", (address, port)) for address in found
+        ]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return known
@@ -212,7 +231,25 @@ def test_dead_addresses_leave_enough_time_for_a_live_one(
         assert get(transport, f"http://several.example:{server.port}", TIMEOUT * 2).status == 200
 
 
-def test_an_address_that_refuses_is_passed_over_at_once(transport: Transport, names: Names) -> None:
-    names["several.example"] = lambda: ["127.0.0.9", "127.0.0.1"]
+def test_a_handshake_has_all_the_time_even_where_there_are_more_addresses(
+    transport: Transport, names: Names, authority: Authority, trusted: ssl.SSLContext
+) -> None:
+    handshake = authority.context("several.example").wrap_socket
+
+    class Late(ssl.SSLContext):
+        def wrap_socket(self, sock: socket.socket, *args: object, **kwargs: object) -> ssl.SSLSocket:
+            time.sleep(TIMEOUT * 0.7)
+            return handshake(sock, server_side=True)
+
+    names["several.example"] = lambda: ["127.0.0.1", "127.0.0.2"]
+    with serving(sending(OK), Late(ssl.PROTOCOL_TLS_SERVER)) as server:
+        assert get(transport, f"https://several.example:{server.port}", TIMEOUT).status == 200
+
+
+@pytest.mark.parametrize("address", ["127.0.0.9", *FAMILIES])
+def test_an_address_that_cannot_be_reached_is_passed_over_at_once(
+    transport: Transport, names: Names, address: str
+) -> None:
+    names["several.example"] = lambda: [address, "127.0.0.1"]
     with serving(sending(OK)) as server:
         assert get(transport, f"http://several.example:{server.port}", TIMEOUT).status == 200

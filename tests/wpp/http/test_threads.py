@@ -47,6 +47,15 @@ def test_an_error_of_work_that_ran_at_once_stays_in_its_future() -> None:
     assert isinstance(result.exception(), ZeroDivisionError)
 
 
+@pytest.mark.usefixtures("no_threads")
+def test_what_ends_a_thread_ends_the_caller_where_work_runs_on_its_thread() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        submit(interrupt)
+
+
 def test_a_name_is_looked_up_where_no_thread_can_be_started(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
