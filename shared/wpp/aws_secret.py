@@ -174,7 +174,7 @@ class AwsSecret:
             return self.value() != refused
         except WppError as error:
             # The refusal is what the caller has to hear of.
-            _LOG.error("the refused value could not be fetched anew: %s", error)
+            _LOG.error("the secret could not be fetched again: %s", error)
             return False
 
     def forget(self) -> None:

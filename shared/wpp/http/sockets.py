@@ -1,7 +1,7 @@
 """The connections of the transport: one deadline for a whole request, and a limit on the size of its response.
 
 `requests` hands its timeout to the socket, where it starts again with each `recv`: an upstream that sends one byte a second
-could hold a call for ever. Here a socket's `settimeout(s)` means "nothing is sent or received later than s seconds from now",
+could hold a call forever. Here a socket's `settimeout(s)` means "nothing is sent or received later than s seconds from now",
 and a connection's `timeout` counts down.
 """
 
