@@ -13,7 +13,7 @@ help:  ## list the targets
 run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=] [SCHEMA=product.sql]
 	@$(BIN)/python -m emulator run $(if $(PORT),--port $(PORT)) $(if $(SCHEMA),--schema $(SCHEMA))
 
-demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, play the scan, "connected"
+demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, simulate the scan, end "connected"
 	@$(BIN)/python -m emulator demo $(if $(PORT),--port $(PORT))
 
 bench: .venv/.dev  ## measure latency, cost, cold starts and growth, and check the budgets: [SINCE=commit]
@@ -22,10 +22,10 @@ bench: .venv/.dev  ## measure latency, cost, cold starts and growth, and check t
 bench-start: .venv/.dev  ## cold starts on Lambda, measured with AWS's runtime client
 	@PYTHONPATH=shared $(BIN)/python -m tests.bench.lambda_start
 
-soak: .venv/.dev  ## 1,000 organizations, 4 processes, 5% random faults: nothing lost, nothing doubled
+soak: .venv/.dev  ## 1,000 organizations, 4 processes, 5% random faults: nothing lost, nothing duplicated
 	@$(BIN)/python -m tests.soak
 
-check-platform: .venv/.run  ## try what the functions need on a real platform: WPP_BASE_URL=… WPP_SECRET=…
+check-platform: .venv/.run  ## check that a real platform does what the functions need: WPP_BASE_URL=… WPP_SECRET=…
 	@$(SHIP) deploy.check_platform
 
 test: check unit  ## everything CI runs: format, lint, types, import rules, all tests
@@ -40,20 +40,20 @@ check: .venv/.dev
 unit: .venv/.dev
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-format: .venv/.dev  ## format the code and mend what the linter can
+format: .venv/.dev  ## format the code and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-screenshots: .venv/.dev  ## take the pictures of the README anew (needs chromium)
+screenshots: .venv/.dev  ## retake the pictures of the README (needs chromium)
 	@$(BIN)/python -m emulator.screenshots
 
-# The locks are universal: one file for every platform and Python >= 3.11. All hold the versions of requirements.lock.
+# The locks are universal: one file for every platform and Python >= 3.11. All agree with the versions in requirements.lock.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) pyproject.toml
-# python-jose asks for the first four and imports none of them where `cryptography` is installed; pycparser is for building cffi.
+# python-jose requires the first four, but does not import them if `cryptography` is installed; pycparser is for building cffi.
 NOT_ON_LAMBDA := ecdsa rsa pyasn1 six pycparser
 
-lock: .venv/.build  ## resolve the dependencies after a change of pyproject.toml: [UPGRADE=1], for newer versions of all
+lock: .venv/.build  ## resolve the dependencies after a change of pyproject.toml; [UPGRADE=1] takes newer versions of all
 	$(COMPILE) --extra local -o requirements.lock
 	$(COMPILE) -c requirements.lock $(NOT_ON_LAMBDA:%=--no-emit-package %) -o requirements-aws.lock
 	$(COMPILE) -c requirements.lock --extra gcf -o requirements-gcf.lock
@@ -61,43 +61,43 @@ lock: .venv/.build  ## resolve the dependencies after a change of pyproject.toml
 	$(COMPILE) -c requirements.lock --extra build -o requirements-build.lock
 	$(COMPILE) -c requirements.lock -c requirements-build.lock --extra dev -o requirements-dev.lock
 
-# python-ecdsa's advisory is accepted: SECURITY.md says why, and a test keeps it off our path.
-audit: .venv/.build  ## ask the advisory databases about every package that serves
+# python-ecdsa's advisory is accepted: SECURITY.md has the reason, and a test makes sure that we never import it.
+audit: .venv/.build  ## check every deployed package against the advisory databases
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes --ignore-vuln GHSA-wj6h-64fc-37mp -r requirements.lock
 
 build: .venv/.build  ## dist/<function>.zip for AWS Lambda: [PYTHON_VERSION=3.13] [ARCH=arm64] [BUILD_PYTHON=]
 	@$(SHIP) deploy.aws_build
 
 deploy-aws: build .venv/.osls  ## build, and have osls deploy it: STAGE=dev SECRET_ARN= SUPABASE_URL= [REGION=eu-central-1]
-	@test -n "$(STAGE)" || { echo "Say which stage: make deploy-aws STAGE=dev"; exit 1; }
+	@test -n "$(STAGE)" || { echo "error: name the stage: make deploy-aws STAGE=dev" >&2; exit 1; }
 	$(OSLS) deploy --stage $(STAGE) $(if $(REGION),--region $(REGION))
 
-build-gcp: .venv/.run  ## dist/gcf/<function>/ as Cloud Functions takes it
+build-gcp: .venv/.run  ## dist/gcf/<function>/ for Cloud Functions
 	@$(SHIP) deploy.gcf build
 
 deploy-gcp: .venv/.run  ## gcloud functions deploy: PROJECT= REGION= SUPABASE_URL= [SUPABASE_ANON_KEY=] [SECRETS=] [DRY_RUN=1]
 	@$(SHIP) deploy.gcf deploy
 
-deploy-selfhosted: .venv/.run  ## rsync to a server, try, switch, compare, or put back: HOST=user@server DEST=/srv/wpp-functions
+deploy-selfhosted: .venv/.run  ## rsync to a server, try it there, switch, or roll back: HOST=user@server DEST=/srv/wpp-functions
 	@$(SHIP) deploy.own_server deploy
 
-smoke: .venv/.run  ## is what was deployed all right? URL=https://…/functions/v1 [SMOKE_TOKEN=]
+smoke: .venv/.run  ## check a deployment: URL=https://…/functions/v1 [SMOKE_TOKEN=]
 	@$(SHIP) deploy.smoke $(URL)
 
-clean:  ## remove what was built and installed
+clean:  ## remove .venv, dist and .local
 	rm -rf .venv dist .local
 
-# One clear line for each thing that may be missing; all that pip printed is in .venv/install.log.
+# One clear line for each cause of a failed install; pip's own output is in .venv/install.log.
 define quietly
 @$(1) >.venv/install.log 2>&1 || { \
   if grep -q 'connection broken' .venv/install.log && grep -q 'No matching distribution' .venv/install.log; \
-  then echo "error: no network, or no package index at the other end of it: pip reaches none (see .venv/install.log)"; \
-  else echo "error: the install failed: $$(sed -n 's/^ERROR: //p' .venv/install.log | tail -n 1) (see .venv/install.log)"; fi >&2; exit 1; }
+  then echo "error: pip cannot reach a package index: check the network (see .venv/install.log)"; \
+  else echo "error: the installation failed: $$(sed -n 's/^ERROR: //p' .venv/install.log | tail -n 1) (see .venv/install.log)"; fi >&2; exit 1; }
 endef
 
 .venv/.run: requirements.lock
 	@command -v $(PYTHON) >/dev/null || { \
-	  echo "error: '$(PYTHON)' is not found; wpp-functions needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	  echo "error: '$(PYTHON)' was not found; wpp-functions needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: $$($(PYTHON) --version 2>&1 | head -n 1) is too old; wpp-functions needs 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
@@ -109,13 +109,13 @@ endef
 	@touch $@
 
 .venv/.build: .venv/.run requirements-build.lock
-	@echo "installing what builds and locks into .venv (once, about a minute)"
+	@echo "installing the build tools into .venv (once, about a minute)"
 	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements-build.lock)
 	@touch $@
 
-# Its own folder: what npm installs must not be taken for our sources.
+# In a folder of its own, so that our tools do not take what npm installs for our sources.
 .venv/.osls: shared/deploy/aws/package-lock.json | .venv/.run
-	@command -v npm >/dev/null || { echo "error: npm is not found; osls needs Node.js" >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "error: npm was not found; osls needs Node.js" >&2; exit 1; }
 	@mkdir -p .venv/osls && cp shared/deploy/aws/package.json shared/deploy/aws/package-lock.json .venv/osls/
 	@npm ci --prefix .venv/osls --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -1,4 +1,4 @@
-"""Secrets that live in AWS: one that is given as an ARN is fetched with boto3, kept for five minutes, fetched anew when refused.
+"""Secrets stored in AWS: one given as an ARN is fetched with boto3, cached for five minutes, and fetched again when refused.
 
 arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>        the whole secret
 arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>#key    one field of a JSON secret
@@ -20,12 +20,9 @@ from wpp.errors import NotConfigured, UpstreamBroken, UpstreamError, UpstreamTim
 LIFETIME = 300.0
 """Seconds for which a fetched value is used without asking again."""
 RENEWAL_PAUSE = 5.0
-"""Seconds between two looks before that, so that a secret that is simply wrong does not have AWS asked with every call."""
-_CONNECT_TIMEOUT, _READ_TIMEOUT, _ATTEMPTS = (
-    1,
-    2,
-    2,
-)  # seconds, seconds: with the pause between them, a fetch takes about 7 at most
+"""Seconds between two fetches after refusals, so that a secret that is simply wrong does not cost a request to AWS per call."""
+# Seconds and seconds: with the pause between the attempts, a fetch takes about 7 seconds at most.
+_CONNECT_TIMEOUT, _READ_TIMEOUT, _ATTEMPTS = 1, 2, 2
 
 _LOG = logging.getLogger("wpp")
 _ARN = re.compile(
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Fetch = Callable[[str, str, str], str]
-    """From service, region and ARN to the text. Raises what botocore raises."""
+    """From service, region and ARN to the text. Raises what boto3 raises."""
 
 
 class AwsSecrets:
@@ -65,7 +62,7 @@ class AwsSecrets:
 
 
 class _Document:
-    """What stands at one ARN, and when it was asked for. Fetched by one thread at a time, and never under the lock."""
+    """The text at one ARN, and when it was fetched. Fetched by one thread at a time, and never under the lock."""
 
     def __init__(self, clock: Clock, fetch: Fetch, place: tuple[str, str, str], disconnect: Callable[[], None]) -> None:
         self._clock = clock
@@ -74,19 +71,19 @@ class _Document:
         self._place = place
         self._lock = threading.Lock()
         self._under_way: Future[str] | None = None
-        self._good_until = self._next_look = 0.0
+        self._good_until = self._next_fetch = 0.0
         self.known_text: str | None = None
-        """What was fetched last, however old. Read without the lock, so that a log line never waits."""
+        """The text fetched last, however old. Read without the lock, so that a log line never waits."""
 
     def forget(self) -> None:
-        """The text, and the connections over which it came."""
+        """Drops the text, and the connections that it came over."""
         with self._lock:
             self.known_text = None
-            self._good_until = self._next_look = 0.0
+            self._good_until = self._next_fetch = 0.0
         self._disconnect()
 
     def text(self, variable: str) -> str:
-        """Waits only if there is nothing to go on with, or if it is this call that fetches.
+        """The text, fetched if it is unknown or too old. Waits only if it is unknown, or if this very call fetches it.
 
         Raises WppError that names `variable`.
         """
@@ -100,37 +97,37 @@ class _Document:
         except UpstreamError as error:
             if known is None:
                 raise
-            _LOG.warning("%s; the value fetched before is used on", error)
+            _LOG.warning("%s; the value fetched before stays in use", error)
             with self._lock:
                 self._good_until = self._clock.monotonic() + RENEWAL_PAUSE
             return known
 
-    def look_again(self, variable: str) -> None:
-        """Fetches anew, unless that has just been done. Raises WppError that names `variable`."""
+    def refetch(self, variable: str) -> None:
+        """Fetches the text again, unless that has just been done. Raises WppError that names `variable`."""
         with self._lock:
             if self._under_way is None:
-                if self._clock.monotonic() < self._next_look:
+                if self._clock.monotonic() < self._next_fetch:
                     return
-                self._next_look = self._clock.monotonic() + RENEWAL_PAUSE
+                self._next_fetch = self._clock.monotonic() + RENEWAL_PAUSE
             future, is_ours = self._join()
         self._result(variable, future, is_ours)
 
     def _join(self) -> tuple[Future[str], bool]:
-        """The fetch under way, or a new one that this call has to carry out. The lock must be held."""
+        """The fetch under way, or a new one that this call has to perform. The lock must be held."""
         is_ours = self._under_way is None
         self._under_way = self._under_way or Future()
         return self._under_way, is_ours
 
     def _result(self, variable: str, future: Future[str], is_ours: bool) -> str:
         if is_ours:
-            self._carry_out(future)
+            self._run(future)
         try:
             return future.result()
-        except Exception as error:  # noqa: BLE001 - the boundary to AWS: whatever is raised there becomes one of our errors
+        except Exception as error:  # noqa: BLE001 - the boundary to AWS: whatever it raises becomes one of our errors
             raise _mapped(variable, self._place[0], error) from None
 
-    def _carry_out(self, future: Future[str]) -> None:
-        """Those who wait get the text or the error, whatever ends this fetch."""
+    def _run(self, future: Future[str]) -> None:
+        """Fetches. Whoever waits gets the text or the error, whatever ends this fetch."""
         try:
             text = self._fetch(*self._place)
         except BaseException as error:
@@ -138,7 +135,7 @@ class _Document:
                 self._under_way = None
             if isinstance(error, Exception):
                 future.set_exception(error)
-            else:  # it ends this thread, and none that waits
+            else:  # it ends this thread, but not those that wait
                 future.set_exception(InterruptedError("the thread that was fetching has ended"))
                 raise
         else:
@@ -173,11 +170,11 @@ class AwsSecret:
     def renewed(self, refused: str) -> bool:
         try:
             if self.value() == refused:
-                self._document.look_again(self._variable)
+                self._document.refetch(self._variable)
             return self.value() != refused
         except WppError as error:
             # The refusal is what the caller has to hear of.
-            _LOG.error("the refused value could not be fetched anew: %s", error)
+            _LOG.error("the secret could not be fetched again: %s", error)
             return False
 
     def forget(self) -> None:
@@ -192,12 +189,12 @@ class AwsSecret:
                 raise NotConfigured(f"{self._variable}: the secret is not a JSON object, so it has no fields") from None
             value = fields.get(self._key) if isinstance(fields, dict) else None
             if not isinstance(value, str):
-                raise NotConfigured(f"{self._variable}: the secret has no text field of the name after #")
+                raise NotConfigured(f"{self._variable}: the secret has no text field with the name after #")
         value = value.strip()
         if len(value) < self._least:
-            raise NotConfigured(f"{self._variable}: what the ARN names is shorter than {self._least} characters")
+            raise NotConfigured(f"{self._variable}: the value at the ARN is shorter than {self._least} characters")
         if not value.isascii() or not value.isprintable():
-            raise NotConfigured(f"{self._variable}: what the ARN names has characters that no key has")
+            raise NotConfigured(f"{self._variable}: the value at the ARN has characters that a key cannot have")
         return str(value)
 
     def __repr__(self) -> str:
@@ -205,9 +202,11 @@ class AwsSecret:
 
 
 def _mapped(variable: str, service: str, error: Exception) -> WppError:
-    """None of botocore's own text: it names accounts and roles."""
+    """One of our errors, without botocore's own text: that names accounts and roles."""
     if isinstance(error, ModuleNotFoundError):
-        return NotConfigured(f"{variable} is an ARN, and boto3 is not installed: that is for AWS Lambda, or install it")
+        return NotConfigured(
+            f"{variable} is an ARN, and boto3 is not installed: AWS Lambda has it, elsewhere install it"
+        )
     from botocore import exceptions  # `fetch` has imported it by now
 
     call = f"{service}, for {variable}"
@@ -221,7 +220,7 @@ def _mapped(variable: str, service: str, error: Exception) -> WppError:
         exceptions.CredentialRetrievalError,
     )
     if isinstance(error, no_credentials):
-        return NotConfigured(f"{variable}: there are no AWS credentials to read the ARN with")
+        return NotConfigured(f"{variable}: no AWS credentials were found to read the ARN with")
     return UpstreamBroken("aws", call, "cannot be reached")
 
 
@@ -229,15 +228,15 @@ def _refusal(variable: str, call: str, code: str) -> WppError:
     if code in _THROTTLED:
         return UpstreamBroken("aws", call, "is too busy")
     if code in _DENIED:
-        return NotConfigured(f"{variable}: AWS does not let this function read what the ARN names; see its role")
+        return NotConfigured(f"{variable}: AWS does not let this function read the ARN; check its role")
     if code in _NOT_FOUND:
-        return NotConfigured(f"{variable}: the ARN names nothing that exists")
+        return NotConfigured(f"{variable}: the ARN does not exist in AWS")
     return UpstreamBroken("aws", call, f"failed with {code}")
 
 
 class _Client:
     def __init__(self) -> None:
-        self._making = threading.Lock()
+        self._creating = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
 
     def fetch(self, service: str, region: str, arn: str) -> str:
@@ -247,23 +246,21 @@ class _Client:
         return str(client.get_secret_value(SecretId=arn).get("SecretString") or "")
 
     def disconnect(self) -> None:
-        """Drops idle connections; the clients, whose making takes long, stay."""
+        """Drops idle connections; the clients stay, because creating one takes long."""
         for client in list(self._clients.values()):
             client.close()
 
     def _client(self, service: str, region: str) -> Any:
         place = (service, region)
         if place not in self._clients:
-            with (
-                self._making
-            ):  # at a start several secrets are fetched at the same time, and one client serves them all
+            with self._creating:  # at process start several secrets are fetched at once, and one client serves them all
                 if place not in self._clients:
                     self._clients[place] = _new_client(service, region)
         return self._clients[place]
 
 
 def _new_client(service: str, region: str) -> Any:
-    import boto3  # a third of a second: only for those whose secrets are ARNs
+    import boto3  # a third of a second, so only if a secret is an ARN
     from botocore.config import Config
 
     config = Config(

@@ -6,7 +6,7 @@ exit codes:
   0  done
   1  Supabase or WPP Platform refused it, or this program failed
   2  wrong usage or configuration
-  3  not there: no such organization, no client, or no QR yet
+  3  not found: no such organization, no client, or no QR yet
   4  Supabase or WPP Platform cannot be reached, or took too long: trying again may help
 """
 
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
-DONE, FAILED, USAGE, NOT_THERE, TRY_AGAIN, INTERRUPTED = 0, 1, 2, 3, 4, 130
-_SPARE = 8.0  # seconds beside the wait for a QR: for finding the client and starting its session
+DONE, FAILED, USAGE, NOT_FOUND, TRY_AGAIN, INTERRUPTED = 0, 1, 2, 3, 4, 130
+_SPARE = 8.0  # seconds on top of the wait for a QR: for finding the client and starting its session
 _LONGEST_WAIT = 300.0
 _LOG = logging.getLogger("wpp")
 
 
-class _NotThere(Exception):
+class _NotFound(Exception):
     pass
 
 
@@ -63,20 +63,20 @@ class _Result:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one command: the exit code. Raises SystemExit where the arguments are wrong."""
+    """Runs one command and returns the exit code. Raises SystemExit if the arguments are wrong."""
     options = _parser().parse_args(arguments)
     logs.set_up(level=_level(options))
     try:
-        return _carried_out(options)
+        return _run(options)
     except (NotConfigured, CannotDraw) as error:
         return _failure(error, USAGE)
-    except (_NotThere, OrganizationNotFound) as error:
-        return _failure(error, NOT_THERE)
+    except (_NotFound, OrganizationNotFound) as error:
+        return _failure(error, NOT_FOUND)
     except WppError as error:
         return _failure(error, TRY_AGAIN if error.retryable else FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # who read along has seen enough; nothing more can be said to them, at exit neither
+    except BrokenPipeError:  # the reader has closed the pipe: print nothing more, not even while Python exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:  # noqa: BLE001 - its text and its traceback may hold anything
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
         return FAILED
 
 
-def _carried_out(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     config = config_from()
     logs.set_up(config.known_secrets, level=_level(options))
     wait = getattr(options, "wait", 0.0)
@@ -118,7 +118,7 @@ def _create(invocation: Invocation, options: argparse.Namespace) -> _Result:
 def _token(invocation: Invocation, options: argparse.Namespace) -> _Result:
     row = _row(invocation, options)
     stored, tokens = record_of(row).token, stored_client(invocation, row).platform.tokens
-    # Always a new one: this is the command that tells whether the platform accepts the key.
+    # Always a new one: this command shows whether the platform accepts the key.
     tokens.renewed(stored.text if stored else "")
     token = tokens.current
     assert token is not None  # noqa: S101 - it was just fetched
@@ -142,7 +142,7 @@ def _qr(invocation: Invocation, options: argparse.Namespace) -> _Result:
         print(f"waiting up to {options.wait:g} s for a QR", file=sys.stderr)
     state = session.wait_for_qr(state)
     fields = {**_described(row), "status": state.state.value}
-    return _Result(fields, state.qr, DONE if state.is_settled else NOT_THERE)
+    return _Result(fields, state.qr, DONE if state.is_settled else NOT_FOUND)
 
 
 def _send_text(invocation: Invocation, options: argparse.Namespace) -> _Result:
@@ -159,7 +159,7 @@ def _stop(invocation: Invocation, options: argparse.Namespace) -> _Result:
 
 
 def _row(invocation: Invocation, options: argparse.Namespace) -> Integration:
-    """The row of the session that was asked for, else of the organization's primary number. Raises _NotThere."""
+    """The row of the session that was asked for, otherwise of the organization's primary number. Raises _NotFound."""
     rows = invocation.rows.of_organization(options.organization)
     if options.session is None:
         found = primary_number(options.organization).find(rows)
@@ -167,7 +167,7 @@ def _row(invocation: Invocation, options: argparse.Namespace) -> Integration:
         found = next((row for row in rows if _session_of(row) == options.session), None)
     if found is None or _session_of(found) is None:
         what = "client" if options.session is None else f"session {options.session}"
-        raise _NotThere(f"organization {options.organization} has no {what}; `create` makes its client")
+        raise _NotFound(f"organization {options.organization} has no {what}; `create` creates its client")
     return found
 
 
@@ -198,7 +198,7 @@ def draw(qr: str) -> None:
     if qr.startswith("data:"):
         raise CannotDraw("this platform sends its QR as a picture; --json prints it, for a browser's address bar")
     try:
-        import segno  # no function needs it, so it is not deployed with them
+        import segno  # the functions do not need it, so it is not deployed with them
     except ModuleNotFoundError:
         raise CannotDraw("drawing a QR needs the package segno; --json prints the QR's text") from None
     drawing = io.StringIO()
@@ -218,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     every = argparse.ArgumentParser(add_help=False)
     every.add_argument("organization", type=_uuid, metavar="ORGANIZATION", help="its id, a UUID")
     every.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-    every.add_argument("--verbose", action="store_true", help="log to standard error, as LOG_LEVEL says")
+    every.add_argument("--verbose", action="store_true", help="log to standard error at the level of LOG_LEVEL")
     one = argparse.ArgumentParser(add_help=False)
     one.add_argument("--session", help="of a further number; default: the organization's primary number")
 
@@ -236,9 +236,9 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(act=act)
         return added
 
-    command("create", _create, "make its client, or name the one it has, and start the session")
-    command("token", _token, "get a platform token: does the stored key work?", one)
-    command("status", _status, "where the session stands; changes nothing", one)
+    command("create", _create, "create its client, or show the one it has, and start the session")
+    command("token", _token, "get a platform token, to see whether the stored key works", one)
+    command("status", _status, "show the status of the session; changes nothing", one)
     qr = command("qr", _qr, "start the session if it is offline, and draw the QR to scan", one)
     qr.add_argument("--wait", type=_seconds, default=20.0, metavar="SECONDS", help="for a QR, default 20")
     send = command("send-text", _send_text, "send a text message", one)
@@ -250,7 +250,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _text(text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError("there is nothing in it")
+        raise argparse.ArgumentTypeError("the text is empty")
     return text
 
 

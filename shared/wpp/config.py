@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Backslashes, white space and whatever else two libraries may read as two different hosts.
 _ADDRESS = re.compile(r"[\w.:/%\[\]~-]+", re.ASCII)
-# A neighbour on a private network, as `kong` beside a self-hosted Supabase. A letter first: `134744072` is 8.8.8.8.
+# A neighbour on a private network, such as `kong` beside a self-hosted Supabase. It starts with a letter: `134744072` is 8.8.8.8.
 _NEIGHBOUR = re.compile(r"[a-z][\w-]*", re.ASCII)
 _MIN_JWT_SECRET = 16
 
@@ -43,7 +43,7 @@ class Config(NamedTuple):
         return [secret for secret in known if secret is not None]
 
     def known_secrets(self) -> list[str]:
-        """The values that are at hand. Nothing is fetched."""
+        """The values that are known already. Nothing is fetched."""
         return [value for value in (secret.known_value() for secret in self.secrets) if value is not None]
 
 
@@ -59,7 +59,7 @@ def config_from(env: Mapping[str, str] = os.environ) -> Config:
         supabase_anon_key=reader.secret("SUPABASE_ANON_KEY", required=False) or service_key or PlainSecret(""),
         wpp_secret=reader.secret("WPP_SECRET") or PlainSecret(""),
         wpp_base_url=reader.url("WPP_BASE_URL", "https://msg.academyos.ru"),
-        # Not called from here, only handed to the platform. What a missing SUPABASE_URL makes of it is no problem of its own.
+        # Not called from here, only handed to the platform. A missing SUPABASE_URL is reported once, not for this address too.
         wpp_webhook_url=reader.url("WPP_WEBHOOK_URL", f"{supabase_url or 'https://missing'}/functions/v1/wpp-webhook"),
         qr_wait_seconds=reader.seconds("WPP_QR_WAIT_SECONDS", 20, least=0),
         deadline_seconds=reader.seconds("WPP_DEADLINE_SECONDS", 28, least=1),
@@ -75,7 +75,7 @@ def is_lambda(env: Mapping[str, str] = os.environ) -> bool:
 
 
 def cors_allow_origin(env: Mapping[str, str] = os.environ) -> str:
-    """Apart from the rest, as errors about a missing configuration need CORS headers too."""
+    """Read separately, because an error about missing configuration needs CORS headers too."""
     return env.get("CORS_ALLOW_ORIGIN", "").strip() or "*"
 
 
@@ -85,7 +85,7 @@ def functions_dir(env: Mapping[str, str] = os.environ) -> Path:
 
 
 def log_level(env: Mapping[str, str] = os.environ) -> int:
-    """The level named by LOG_LEVEL; INFO where it names none, since a typo there must not take the functions down."""
+    """The level that LOG_LEVEL names; INFO if it names no level, since a typo there must not take the functions down."""
     return logging.getLevelNamesMapping().get(env.get("LOG_LEVEL", "").strip().upper(), logging.INFO)
 
 
@@ -111,7 +111,7 @@ class _Reader:
         if len(value) < least:
             self.problems.append(f"{name} is shorter than {least} characters")
         if not value.isascii() or not value.isprintable():
-            self.problems.append(f"{name} has characters that no key has")
+            self.problems.append(f"{name} has characters that a key cannot have")
         return PlainSecret(value)
 
     @cached_property
@@ -148,7 +148,7 @@ def _is_allowed(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        _ = parts.port  # raises ValueError where it is no number
+        _ = parts.port  # raises ValueError if it is not a number
     except ValueError:
         return False
     known = _ADDRESS.fullmatch(url) and host
@@ -156,7 +156,7 @@ def _is_allowed(url: str) -> bool:
 
 
 def _is_private(host: str) -> bool:
-    """Whether plain http is good enough: this machine, or a neighbour that has no name outside its network."""
+    """Whether plain http is good enough: for this machine, or a neighbour whose name means nothing outside its network."""
     if _NEIGHBOUR.fullmatch(host):
         return True
     try:

@@ -1,4 +1,4 @@
-"""A secret of the configuration: where its value comes from is its own business, and it never shows in a repr."""
+"""A secret of the configuration. It knows where its value comes from, and never shows it in its repr."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Protocol
 
 class Secret(Protocol):
     def value(self) -> str:
-        """The value as it is now. Raises WppError if it cannot be had."""
+        """The current value. Raises WppError if it cannot be read."""
         ...
 
     def known_value(self) -> str | None:
-        """The value if it is at hand: fetches nothing, waits for nothing, logs nothing. For the redaction of logs."""
+        """The value if it is known already: fetches nothing, waits for nothing, logs nothing. For the redaction of logs."""
         ...
 
     def renewed(self, refused: str) -> bool:
-        """After a refusal of the value `refused`: whether there is another one by now. A failed look counts as no."""
+        """Whether there is another value by now, after `refused` was refused. False if that cannot be found out."""
         ...
 
     def forget(self) -> None:
-        """Has a value that is kept fetched anew when it is needed next."""
+        """Drops a cached value, so that it is fetched again when it is needed."""
         ...
 
 
 class PlainSecret:
-    """A secret that stands in the environment itself."""
+    """A secret whose value is in the environment itself."""
 
     def __init__(self, value: str) -> None:
         self._value = value
@@ -39,7 +39,7 @@ class PlainSecret:
         return False
 
     def forget(self) -> None:
-        """It stands in the environment: there is nothing to fetch."""
+        """Nothing is cached: the value comes from the environment."""
 
     def __repr__(self) -> str:
         return "PlainSecret(***)"

@@ -94,7 +94,7 @@ def test_a_wrong_field_names_the_variable_and_never_the_value(
 @pytest.mark.parametrize("arn", [ARN, f"arn:aws:ssm:{REGION}:123456789012:parameter/none"])
 def test_what_does_not_exist_is_named_by_its_variable(arn: str) -> None:
     stored = secret(arn)
-    with pytest.raises(NotConfigured, match=r"^WPP_SECRET: the ARN names nothing"):
+    with pytest.raises(NotConfigured, match=r"^WPP_SECRET: the ARN does not exist"):
         stored.value()
 
 
@@ -141,7 +141,7 @@ def refusal(code: str) -> ClientError:
     ("raised", "expected", "problem"),
     [
         (refusal("AccessDeniedException"), NotConfigured, "AWS does not let this function read"),
-        (refusal("ResourceNotFoundException"), NotConfigured, "names nothing that exists"),
+        (refusal("ResourceNotFoundException"), NotConfigured, "the ARN does not exist"),
         (refusal("ThrottlingException"), UpstreamBroken, "is too busy"),
         (refusal("InternalServiceError"), UpstreamBroken, "failed with InternalServiceError"),
         (ConnectTimeoutError(endpoint_url=PRIVATE), UpstreamTimeout, "did not answer in time"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from wpp.config import is_lambda
 from wpp.faas import logs
-from wpp.faas.function import Function, begin_anew, prepare, respond
+from wpp.faas.function import Function, prepare, refresh, respond
 from wpp.faas.messages import MAX_BODY_BYTES, Request
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("wpp")
 _TOO_LARGE = b" " * (MAX_BODY_BYTES + 1)
-_UNREADABLE = b"\xff"  # no UTF-8, and so answered like any body that is no JSON
+_UNREADABLE = b"\xff"  # not UTF-8, so it is answered like any body that is not JSON
 
 
 class Context(Protocol):
-    """What is used of the object that Lambda passes beside the event."""
+    """The parts that are used of the object that Lambda passes beside the event."""
 
     aws_request_id: str
 
@@ -39,38 +39,38 @@ class Context(Protocol):
 
 
 def handler(function: Function) -> Handler:
-    """The handler of a function. On Lambda what a first call would wait for is done here, while the instance starts."""
+    """The handler of a function. On Lambda, what a first call would wait for is prepared here, while the instance starts."""
     if is_lambda():
         prepare()
-        _after_each_restore(_begin_anew)
+        _after_each_restore(_refresh)
     return partial(serve, function)
 
 
 def serve(function: Function, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """What the handler of a function returns. Never raises: an exception would become a bare 500 without CORS headers."""
+    """The result of a function's handler. Never raises: an exception would become a bare 500 without CORS headers."""
     return _event_answer(respond(function, _request(event if isinstance(event, dict) else {}, context)))
 
 
 def _after_each_restore(hook: Callable[[], None]) -> None:
-    """From a SnapStart snapshot many instances are made, hours later: they must not share what was true when it was taken.
+    """Many instances start from one SnapStart snapshot, hours later: they must not share the state of the moment it was taken.
 
     docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
     """
-    with suppress(ModuleNotFoundError):  # only Lambda's own image has it
+    with suppress(ModuleNotFoundError):  # only Lambda's own runtime has it
         import_module("snapshot_restore_py").register_after_restore(hook)
 
 
-def _begin_anew() -> None:
+def _refresh() -> None:
     random.seed()
-    begin_anew()
+    refresh()
 
 
 def _request(event: Mapping[str, Any], context: Context) -> Request:
-    """Trusts no shape: an event that is no HTTP request has no method, and is answered 405."""
+    """Does not trust the event's shape: one that is not an HTTP request has no method, and is answered 405."""
     method = _at(event, "requestContext", "http", "method")
     if not isinstance(method, str):
         logs.set_up()
-        _LOG.error("the event is no HTTP request of payload format 2.0; is the integration set to 1.0?")
+        _LOG.error("the event is not an HTTP request of payload format 2.0; is the integration set to 1.0?")
         method = ""
     return Request(
         method.upper(),
@@ -97,7 +97,7 @@ def _body(event: Mapping[str, Any]) -> bytes:
     text = event.get("body")
     if not isinstance(text, str):
         return b""
-    if len(text) > 2 * MAX_BODY_BYTES:  # too large in base64, too; not decoded at all
+    if len(text) > 2 * MAX_BODY_BYTES:  # too large in base64 as well; not decoded at all
         return _TOO_LARGE
     if not event.get("isBase64Encoded"):
         return text.encode("utf-8", "surrogatepass")

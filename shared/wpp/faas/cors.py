@@ -1,4 +1,4 @@
-"""What lets a browser call the functions: supabase-js from any page, as its `functions.invoke` sends it."""
+"""The headers that let a browser call the functions: from any page, with what supabase-js sends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _ALLOWED_HEADERS = (
     "idempotency-key, traceparent, tracestate, baggage"
 )
 _EXPOSED_HEADERS = "Idempotent-Replayed, Retry-After, Server-Timing, X-Request-Id"
-_REMEMBERED = "86400"  # seconds for which a browser need not ask again
+_MAX_AGE = "86400"  # seconds for which a browser need not ask again
 
 
 def cors_headers(allow_origin: str) -> dict[str, str]:
@@ -25,5 +25,5 @@ def preflight_headers(allow_origin: str) -> dict[str, str]:
         **cors_headers(allow_origin),
         "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
         "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
-        "Access-Control-Max-Age": _REMEMBERED,
+        "Access-Control-Max-Age": _MAX_AGE,
     }

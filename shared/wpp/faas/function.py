@@ -1,4 +1,4 @@
-"""A function without its runtime: from the neutral request to the neutral answer, every failure included."""
+"""A function without its runtime: from the neutral request to the neutral answer, failures included."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from wpp.runtime import InvocationLog
 
-_LONGEST_RETRY_AFTER = 300  # seconds: what an upstream may have our callers wait
+_LONGEST_RETRY_AFTER = 300  # seconds: the longest that an upstream may make our callers wait
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
 
 
 class Call(NamedTuple):
-    """What a function is asked: by whom, and with which options."""
+    """One call of a function: who calls, and with which options."""
 
     access_token: str
     body: Mapping[str, Any]
@@ -41,25 +41,25 @@ class Call(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a function answers."""
+    """The answer of a function that succeeded."""
 
     fields: Mapping[str, Any]
-    """Beside `success` and `warnings`."""
+    """Next to `success` and `warnings`."""
     headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Function(NamedTuple):
     name: str
-    """As it is served: `wpp-create`."""
+    """As in its address: `wpp-create`."""
     run: Callable[[Invocation, Call], Result]
     error_fields: Mapping[str, Any] = MappingProxyType({})
-    """Further fields of every error."""
+    """Added to every error."""
     error_texts: Mapping[type[WppError], tuple[int, str]] = MappingProxyType({})
     """Status and text where they differ from the error's own."""
 
 
 class Process:
-    """The runtime, made with the first call that needs it and kept: a failed attempt is made again."""
+    """Holds the runtime, which the first call that needs it creates. After a failure the next call tries again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,11 +75,11 @@ class Process:
             return self._runtime
 
     def prepare(self) -> None:
-        """Never raises: a call says what is wrong."""
+        """Never raises WppError: the call that meets the error reports it."""
         with suppress(WppError):
             self.runtime().prepare()
 
-    def begin_anew(self) -> None:
+    def refresh(self) -> None:
         if self._runtime:
             self._runtime.forget()
             self._runtime.prepare()
@@ -89,14 +89,14 @@ _PROCESS = Process()
 
 
 def prepare() -> None:
-    """Does what a first call would have to wait for."""
+    """Does in advance what a first call would wait for."""
     logs.set_up()
     _PROCESS.prepare()
 
 
-def begin_anew() -> None:
-    """After a restore from a snapshot: does anew what does not last."""
-    _PROCESS.begin_anew()
+def refresh() -> None:
+    """To be called after a restore from a snapshot: replaces what is out of date by then."""
+    _PROCESS.refresh()
 
 
 def respond(function: Function, request: Request) -> Answer:
@@ -108,10 +108,10 @@ def respond(function: Function, request: Request) -> Answer:
         health = {"success": True, "function": function.name, "version": VERSION}
         return json_answer(200, health, cors_headers(origin))
     logs.set_up()
-    return _Exchange(function, request, cors_headers(origin)).answer()
+    return _RequestHandler(function, request, cors_headers(origin)).answer()
 
 
-class _Exchange:
+class _RequestHandler:
     def __init__(self, function: Function, request: Request, headers: Mapping[str, str]) -> None:
         self._function = function
         self._request = request
@@ -127,7 +127,7 @@ class _Exchange:
         except WppError as error:
             code = error.code
             status, body, extra = self._failure(error)
-        except Exception:  # noqa: BLE001 - the last boundary: the runtimes would answer HTML without CORS headers
+        except Exception:  # noqa: BLE001 - the last boundary: the runtimes would answer with HTML and without CORS headers
             code, status, extra = "internal_error", 500, {}
             body = self._error_body("Internal error", code)
             self._log.exception("an unforeseen error")
@@ -191,7 +191,7 @@ class _Exchange:
 
 
 def _request_id(request: Request) -> str:
-    """The runtime's own id, else a sensible one that the caller sent, else a new one."""
+    """The runtime's own id, else a well-formed one that the caller sent, else a new one."""
     for candidate in (request.request_id, request.headers.get("x-request-id")):
         if candidate and _REQUEST_ID.fullmatch(candidate):
             return candidate

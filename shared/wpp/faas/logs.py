@@ -1,7 +1,7 @@
 """One JSON object per line on standard error: time, level, message, and the fields of the invocation.
 
-What goes through the logger "wpp" is redacted as it is formatted. Records of other libraries do not come here: those that quote
-headers and bodies log errors only.
+Records of the logger "wpp" are redacted as they are formatted. Those of other libraries do not pass through here: the libraries
+that quote headers and bodies log errors only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 KnownSecrets = Callable[[], Iterable[str]]
-"""The secrets at hand when a line is written. Called for each line, so it must neither wait nor log."""
+"""The secrets that are known when a line is written. Called for each line, so it must not wait and must not log."""
 
 _LOG = logging.getLogger("wpp")
 # urllib3 quotes response headers that it cannot parse; botocore, at DEBUG, the secrets that it fetches. And the runtime may set
@@ -47,7 +47,7 @@ class JsonLines(logging.Formatter):
         line.update({k: v for k, v in (fields or {}).items() if v is not None})
         if record.exc_info and record.exc_info[0]:
             line["error"] = described(record.exc_info[0], record.exc_info[2])
-        # JSON in ASCII: every control character is spelled out, whatever it would do to a terminal.
+        # JSON in ASCII: control characters are escaped, so a line cannot steer a terminal.
         return json.dumps(Redaction(self._known_secrets()).value(line))
 
 
@@ -59,25 +59,25 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def described(kind: type[BaseException], trace: TracebackType | None) -> dict[str, Any]:
-    """Where an unforeseen exception came from. Not its text: libraries put header values and addresses into theirs."""
+    """Where an unforeseen exception came from. Without its text: libraries put header values and addresses into theirs."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
     return {"type": kind.__name__, "frames": frames[-12:]}
 
 
 class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
-        """Logging's own prints the record with all its arguments, which nothing has redacted."""
+        """Overridden because logging's own prints the record with all its arguments, unredacted."""
         with suppress(OSError, ValueError):
             sys.stderr.write('{"level": "ERROR", "message": "a log line could not be written"}\n')
 
 
 def set_up(known_secrets: KnownSecrets | None = None, *, level: int | None = None) -> None:
-    """Idempotent. `level` is LOG_LEVEL's unless given; `known_secrets` stay known until others are given.
+    """Sets up the logger "wpp". Idempotent. `level` defaults to LOG_LEVEL; `known_secrets` stay in use until others are given.
 
     Of other loggers, only the levels of urllib3 and botocore are set.
     """
     level = log_level() if level is None else level
-    if _LOG.level != level:  # setting it has every logger decide anew what it lets through
+    if _LOG.level != level:  # setting it clears the caches of all loggers
         _LOG.setLevel(level)
     handler = next((handler for handler in _LOG.handlers if isinstance(handler, _Handler)), None)
     if handler is None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_BODY_BYTES = 64 * 1024
-_WHITE_SPACE = " \t\r\n"  # JSON's; Python strips more, and what is left of b"\x1e" would count as empty
+_WHITE_SPACE = " \t\r\n"  # JSON's; Python strips more, so that b"\x1e" would count as an empty body
 
 
 class Request(NamedTuple):
@@ -19,11 +19,11 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes = b""
-    """At most MAX_BODY_BYTES + 1 of it: adapters need not read more to tell that it is too large."""
+    """Cut after MAX_BODY_BYTES + 1: an adapter need not read more to know that it is too large."""
     request_id: str | None = None
-    """As the platform we run on names this invocation."""
+    """The runtime's own id of this invocation, if it has one."""
     seconds_left: float | None = None
-    """Until the platform we run on ends this invocation, where it says."""
+    """Until the runtime ends this invocation, if it tells."""
 
     def __repr__(self) -> str:
         return f"Request({self.method}, ***)"
@@ -55,7 +55,7 @@ def json_answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str]
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return Answer(
         status,
-        # supabase-js reads JSON only where the type says so; a QR is a credential and belongs in no cache.
+        # supabase-js parses JSON only with this type; a QR is a credential and must not be cached.
         {
             "Content-Type": "application/json",
             "Cache-Control": "no-store",

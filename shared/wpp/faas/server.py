@@ -3,8 +3,8 @@
     FUNCTIONS_DIR/wpp_create/main.py, target `wpp_create`   →   /functions/v1/wpp-create   and   /wpp-create
 
 The short path is for gateways that strip the prefix. A folder with a `main.py` is a function: a new one needs no registration.
-One whose name begins with an underscore, or is none that Python allows, is not: `_shared` is where other things live.
-One that cannot be imported takes no other down: its name answers 500, and the log says why.
+A folder is not a function if its name begins with an underscore, as `_shared`, or is not a valid Python name.
+A function that cannot be imported does not affect the others: its address answers 500, and the log has the reason.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def create_app(folder: Path) -> flask.Flask:
             return _error(500, "function_broken", f"The function {name} could not be loaded; the log says why")
         try:
             result: flask.typing.ResponseReturnValue = target(flask.request)
-        except SystemExit as error:  # it would end the worker, and with it every other call under way there
+        except SystemExit as error:  # it would end the worker, and every other call under way in it
             raise RuntimeError(f"{name} called exit") from error
         return result
 
@@ -60,7 +60,7 @@ def create_app(folder: Path) -> flask.Flask:
     app.add_url_rule("/healthz", "health", health, methods=["GET"])
     app.view_functions["call"] = call
     for rule in ("/functions/v1/<name>", "/<name>"):
-        # For any method there is, also one that Flask has no name for: a function refuses by itself what it does not serve.
+        # For every method, also one that Flask does not know: a function itself refuses the methods that it does not serve.
         app.url_map.add(app.url_rule_class(rule, endpoint="call", strict_slashes=False))
     app.register_error_handler(404, lambda _: _error(404, "not_found", "There is no function at this address"))
     app.register_error_handler(HTTPException, lambda error: _error(error.code or 500, "bad_request", error.name))
@@ -69,16 +69,16 @@ def create_app(folder: Path) -> flask.Flask:
 
 
 def is_function(path: Path) -> bool:
-    """Whether the `main.py` at `path` is served: its folder has a name that Python allows, and no underscore before it."""
+    """Whether the `main.py` at `path` is served: its folder has a valid Python name that does not begin with an underscore."""
     return path.parent.name.isidentifier() and not path.parent.name.startswith("_")
 
 
 def _load(path: Path) -> Target | None:
-    """The target in `path`, named like its folder; None, with the reason in the log, where there is none to be had."""
+    """The target in `path`, named like its folder; None, with the reason in the log, if it cannot be loaded."""
     name = path.parent.name
-    # functions-framework calls each one `main`; in one process they need names of their own.
+    # functions-framework names each module `main`; in one process they need different names.
     spec = importlib.util.spec_from_file_location(f"functions_{name}", path)
-    assert spec is not None  # noqa: S101 - only a name without a known ending has none
+    assert spec is not None  # noqa: S101 - only a file name without a known suffix has no spec
     assert spec.loader is not None  # noqa: S101
     try:
         module = importlib.util.module_from_spec(spec)
@@ -116,5 +116,5 @@ def app_from_environment() -> flask.Flask:
     """For WSGI servers: `gunicorn 'wpp.faas.server:app_from_environment()'`. FUNCTIONS_DIR defaults to ./functions."""
     folder = functions_dir()
     if not folder.is_dir():
-        raise RuntimeError(f"FUNCTIONS_DIR must be the folder with the functions; {folder} is none")
+        raise RuntimeError(f"FUNCTIONS_DIR must be the folder with the functions; {folder} is not a folder")
     return create_app(folder)

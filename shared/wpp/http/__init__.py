@@ -1,1 +1,1 @@
-"""Outgoing HTTP: one `requests` adapter with its pools per process, bounded in time, size and direction."""
+"""Outgoing HTTP: one `requests` adapter with its pools per process, bounded in time and size, without redirects."""

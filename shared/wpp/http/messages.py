@@ -1,6 +1,6 @@
-"""What is sent to Supabase and the platform, and what comes back.
+"""The requests to Supabase and the platform, and their responses.
 
-Apart from the transport, so that a preflight or a health check, which send nothing, load neither `requests` nor urllib3.
+Separate from the transport, so that a preflight or a health check, which send nothing, do not import `requests` and urllib3.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CALL_TIMEOUT = 8.0
 class Request(NamedTuple):
     system: System
     name: str
-    """How logs, traces and errors name it: `create`, `rest.PATCH.messenger_integrations`."""
+    """Its name in logs, traces and errors: `create`, `rest.PATCH.messenger_integrations`."""
     method: str
     url: str
     headers: Mapping[str, str] = MappingProxyType({})
@@ -33,10 +33,9 @@ class Request(NamedTuple):
     timeout: float = CALL_TIMEOUT
     """Seconds for one attempt."""
     repeatable: bool = False
-    """Whether it is sent again after lost connections, timeouts, 429 and 5xx: for reads, and for what an idempotency key
-    protects."""
+    """Whether it may be sent again after a lost connection, a timeout, 429 or 5xx: a read, or protected by an idempotency key."""
     patience: float | None = None
-    """Seconds for all attempts together: for what only helps, and must not hold up the rest."""
+    """Seconds for all attempts together: for a request that only helps, and must not hold up the rest."""
 
     def __repr__(self) -> str:
         return f"Request({self.name}, {self.method} {self.url})"
@@ -74,4 +73,4 @@ class TransportFailed(Exception):  # it becomes an UpstreamError one level up
         self.timed_out = timed_out
         self.too_large = too_large
         self.stale = stale
-        """Whether a kept connection had ended meanwhile: a new one may do at once."""
+        """Whether a kept connection had ended meanwhile: a new one may work at once."""

@@ -1,8 +1,8 @@
-"""The connections of the transport: one deadline for all that a request takes, and a limit on what it brings.
+"""The connections of the transport: one deadline for a whole request, and a limit on the size of its response.
 
-`requests` hands its timeout to the socket, which starts it anew with each `recv`: an upstream that sends one byte a second
-holds a call for ever. Here a socket's `settimeout(s)` means "nothing is received later than s seconds from now", as it does by
-itself for a TLS handshake and for `sendall`; and a connection's `timeout` counts down.
+`requests` hands its timeout to the socket, where it starts again with each `recv`: an upstream that sends one byte a second
+could hold a call forever. Here a socket's `settimeout(s)` means "nothing is sent or received later than s seconds from now",
+and a connection's `timeout` counts down.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_HEAD = 256 * 1024  # bytes of status line and headers, which take eight tim
 _MAX_REST = 2 * 1024 * 1024  # bytes of the body, with what chunks add
 MAX_IDLE = 4.0
 """Seconds after which a kept connection is not used again. Node.js closes one after 5 seconds, and a request that arrives in
-that moment is lost; firewalls forget one later, and tell nobody."""
+that moment is lost; firewalls forget idle ones later, without a word."""
 _POOL_SIZE = 256  # connections to one host that are kept; more may be in use
 _ONE_ADDRESS = 2.0  # seconds for an address while there are others: long enough for one lost packet
 _MIN_TIMEOUT = 0.001  # seconds; zero would mean "do not wait at all"
@@ -51,11 +51,11 @@ class ResponseTooLarge(OSError):
 
 
 class StaleConnection(ConnectionResetError):
-    """A kept connection ended before it brought another response."""
+    """A kept connection ended before another response came."""
 
 
 class _Bounded:
-    """Mixed into a socket class, in front of it."""
+    """Mixed into a socket class, before it in the list of bases."""
 
     _give_up = math.inf
     bytes_left = _MAX_HEAD
@@ -92,7 +92,7 @@ class _Connection(HTTPConnection):
 
     @property
     def timeout(self) -> float:
-        """Seconds left: urllib3 sets it once for connecting and once for the response, and reads it in between."""
+        """Seconds left. urllib3 sets it once for connecting and once for the response, and reads it in between."""
         return max(_MIN_TIMEOUT, self._give_up - time.monotonic())
 
     @timeout.setter
@@ -109,7 +109,7 @@ class _Connection(HTTPConnection):
             raise NewConnectionError(self, "no connection") from error
 
     def _connected(self) -> socket.socket:
-        """A socket connected to one of the host's addresses, which share the time."""
+        """A socket connected to one of the host's addresses, which share the time left."""
         addresses = _addresses(self.host, self.port, self.timeout)
         for others in reversed(range(len(addresses))):
             share = min(self.timeout / (others + 1), _ONE_ADDRESS) if others else self.timeout
@@ -136,10 +136,10 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether it can take another request: urllib3 makes a new connection otherwise."""
+        """Whether it can carry another request; if not, urllib3 opens a new connection."""
         if self._answered is None or time.monotonic() - self._answered > MAX_IDLE:
             return False
-        # What a server sent beyond its response may have been decrypted already: nobody sees that on the socket.
+        # Bytes that a server sent after its response may be decrypted already, and then do not show on the socket.
         beyond = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
         return not beyond and super().is_connected
 
@@ -175,8 +175,8 @@ class _TLSConnectionPool(HTTPSConnectionPool):
 class BoundedAdapter(HTTPAdapter):
     """The `requests` adapter whose connections use these sockets.
 
-    Trusted are the authorities of the system, SSL_CERT_FILE among them; those of certifi where the system has none. Reading
-    them takes 18 ms: it is done once, when the first host is called over TLS.
+    It trusts the system's certificate authorities, SSL_CERT_FILE included, or certifi's if the system has none. Reading them
+    takes 18 ms, and is done once, when the first host is called over TLS.
     """
 
     def __init__(self) -> None:
@@ -201,12 +201,12 @@ class BoundedAdapter(HTTPAdapter):
                 if not context.cert_store_stats()["x509_ca"]:
                     context.load_verify_locations(certifi.where())
                 context.sslsocket_class = _TLSSocket
-                self._context = context  # whole, or created anew by the next that needs it
+                self._context = context  # assigned when complete: after an error, the next call creates it again
             return self._context
 
 
 def _addresses(host: str, port: int, timeout: float) -> list[Any]:
-    """What `getaddrinfo` answers within `timeout` seconds. A resolver cannot be interrupted: it is left behind on its thread."""
+    """What `getaddrinfo` returns within `timeout` seconds. A resolver cannot be interrupted: a slow one is left on its thread."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:  # not an address

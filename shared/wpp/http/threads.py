@@ -1,4 +1,4 @@
-"""Work on threads of its own: never queued, and never run twice."""
+"""Work on new threads: never queued, never run twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def start_thread(run: Callable[[], None]) -> None:
-    """Runs `run` on a new thread that an ending process does not wait for, or at once where no thread can be started."""
+    """Runs `run` on a new daemon thread, or at once if no thread can be started."""
     try:
         threading.Thread(target=run, daemon=True).start()
     except RuntimeError:
@@ -32,7 +32,7 @@ def submit(call: Callable[[], T], start: Callable[[Callable[[], None]], None] = 
             future.set_result(call())
         except BaseException as error:
             future.set_exception(error)
-            if not isinstance(error, Exception):  # the thread is to end, which may be the caller's own
+            if not isinstance(error, Exception):  # it must end this thread, which may be the caller's own
                 raise
 
     start(run)

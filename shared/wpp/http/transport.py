@@ -1,4 +1,4 @@
-"""One request to an upstream: sent once, bounded in time and size, never redirected, its exceptions mapped."""
+"""One request to an upstream: sent once, bounded in time and size, without redirects, its exceptions mapped."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Transport:
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Response:
         """Sends one request; `timeout` bounds connecting and the whole of the response, in seconds.
 
-        Nothing ambient is used: no proxies, no .netrc, no cookies. Redirects are responses.
+        Proxies, .netrc and cookies are not used. A redirect is a response like any other.
         Raises TransportFailed for everything that requests and urllib3 can raise.
         """
         try:
             request = _prepared(method, url, headers, body)
             total = Timeout(total=max(timeout, 0.001))
             with self._adapter.send(request, stream=True, timeout=total) as response:  # type: ignore[arg-type]
-                _require_sound(response.raw)
+                _require_valid_head(response.raw)
                 content = _content(response.raw)
                 lowered = {name.lower(): value for name, value in response.headers.items()}
                 return Response(response.status_code, lowered, content)
@@ -50,7 +50,7 @@ class Transport:
             raise _failure(error) from error
 
     def start_thread(self, run: Callable[[], None]) -> None:
-        """Runs `run` on a new thread, or at once where no thread can be started."""
+        """Runs `run` on a new thread, or at once if no thread can be started."""
         start_thread(run)
 
     def disconnect(self) -> None:
@@ -62,8 +62,8 @@ class Transport:
 
 
 def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> PreparedRequest:
-    """What `Request.prepare` does for these four. For the rest, cookies, credentials in the URL and hooks, it takes a quarter of
-    the processor time of the whole request."""
+    """The part of `Request.prepare` that is needed. The rest of it, for cookies, credentials in the URL and hooks, takes a
+    quarter of a request's processor time."""
     request = PreparedRequest()
     request.prepare_method(method)
     request.prepare_url(url, None)
@@ -72,16 +72,16 @@ def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | N
     return request
 
 
-def _require_sound(raw: BaseHTTPResponse) -> None:
-    """Refuses what urllib3 lets pass, and where the next response on this connection could begin too early or too late."""
+def _require_valid_head(raw: BaseHTTPResponse) -> None:
+    """Refuses lengths that urllib3 accepts, with which the next response on this connection could begin too early or too late."""
     lengths = {value.strip() for value in raw.headers.getlist("Content-Length")}
     if raw.status < 200 or not all(map(_LENGTH.fullmatch, lengths)):
         raise TransportFailed("broke the rules of HTTP")
 
 
 def _content(raw: BaseHTTPResponse) -> bytes:
-    """The body. Nobody asked for a compressed one, but there are proxies that compress everything; one that cannot be decoded
-    counts as empty, for the status may say enough."""
+    """The body. It is not asked for compressed, but some proxies compress everything. A body that cannot be decoded counts as
+    empty, because the status may be all that is needed."""
     content = bytearray()
     try:
         for piece in raw.stream(_PIECE, decode_content=True):
@@ -94,13 +94,13 @@ def _content(raw: BaseHTTPResponse) -> bytes:
 
 
 def _failure(error: Exception) -> TransportFailed:
-    """By what caused the error: `requests` and urllib3 wrap one cause in several ways."""
+    """Named by the cause of the error, which `requests` and urllib3 wrap in several ways."""
     causes = list(_causes(error))
 
     def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
-    if caused_by(NewConnectionError):  # a kind of the next
+    if caused_by(NewConnectionError):  # a subclass of the next
         return TransportFailed("cannot be reached")
     if caused_by(ConnectTimeoutError):
         return TransportFailed("did not accept a connection in time", timed_out=True)

@@ -31,12 +31,12 @@ def retry_delay(attempt: int, retry_after: float | None, uniform: Callable[[floa
 
 
 class Credential(Protocol):
-    """Something that a request is authorized with, and that may be replaced while it is in use."""
+    """Authorizes requests; its value may be replaced while it is in use."""
 
     def value(self) -> str: ...
 
     def renewed(self, refused: str) -> bool:
-        """After a refusal of the value `refused`: whether there is another one by now."""
+        """Whether there is another value by now, after `refused` was refused."""
         ...
 
 
@@ -52,7 +52,7 @@ class TracedRequest(NamedTuple):
 
 
 class Trace:
-    """What the upstream requests of one invocation took.
+    """The upstream requests of one invocation, and how long they took.
 
     A round trip is a stretch of time with at least one request under way: requests that overlap share one.
     """
@@ -105,22 +105,22 @@ class Upstream:
         self.deadline = deadline
         self.clock = clock
         self.request_id = request_id
-        """Sent along with every request, so that both systems' logs can be read beside ours."""
+        """Sent with every request, so that the logs of both systems can be matched with ours."""
         self.trace = trace or Trace(clock)
         self._transport = transport
         self._uniform = uniform
 
     def for_tidying(self) -> Upstream:
-        """The same, allowed to use the bit of time that the deadline keeps back."""
+        """The same, but it may also use the time that the deadline holds in reserve."""
         deadline = self.deadline.for_tidying()
         return Upstream(self._transport, deadline, self.clock, self.request_id, trace=self.trace, uniform=self._uniform)
 
     @contextmanager
     def alongside(self, call: Callable[[], T]) -> Iterator[Future[T]]:
-        """Runs `call` on another thread during the block, and has it finished at the block's end, whatever happens in it.
+        """Runs `call` on another thread during the block, and waits for it at the block's end, whatever happened in the block.
 
-        Its result or error is read from the future, after the block. Where no thread can be started, `call` runs before
-        the block: slower, but once.
+        Its result or error is read from the future, after the block. If no thread can be started, `call` runs before the
+        block: slower, but once.
         """
         future = submit(call, self._transport.start_thread)
         try:
@@ -129,7 +129,7 @@ class Upstream:
             wait([future])
 
     def send(self, request: Request) -> Response:
-        """The response to a request, of any status below 500 but 429.
+        """The response to a request, of any status below 500 except 429.
 
         Raises UpstreamBroken, UpstreamTimeout, DeadlinePassed.
         """
@@ -206,7 +206,7 @@ class Upstream:
 
 
 def refusal(system: System, name: str, response: Response, reason: str = "") -> UpstreamRefused:
-    """The error for a response that says no; `reason` is our own wording, never the upstream's."""
+    """The error for a response that refuses; `reason` is our own wording, never the upstream's."""
     detail = f": {reason}" if reason else ""
     problem = f"refused with status {response.status}{detail}"
     return UpstreamRefused(system, name, problem, upstream_status=response.status)
@@ -219,11 +219,11 @@ def malformed(system: System, name: str, expected: str, response: Response) -> U
 
 
 def _was_stale(error: UpstreamError) -> bool:
-    """Whether the request met a kept connection that had ended: it says nothing about the upstream."""
+    """Whether the request met a kept connection that had ended, which tells nothing about the upstream."""
     return isinstance(error.__cause__, TransportFailed) and error.__cause__.stale
 
 
 def _retry_after(response: Response) -> float | None:
-    # The date form is rare and depends on two clocks agreeing: our own backoff serves instead.
+    # The date form is rare and needs two clocks to agree: our own backoff is used instead.
     value = response.headers.get("retry-after", "")
     return float(value) if value.isdigit() and len(value) < 6 else None

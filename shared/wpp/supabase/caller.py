@@ -1,4 +1,4 @@
-"""Who calls: the user's access token, checked here first, so that a bad one costs no network, then confirmed by Supabase."""
+"""Who calls: the user's access token, checked locally first, so that a bad one costs no network, then confirmed by Supabase."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CLOCK_LEEWAY = 10  # seconds that our clock may differ from Supabase's
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _KEY_TYPES = {"ES256": "EC", "RS256": "RSA"}
-_END_OF_TIME = 2.0**53  # seconds; beyond it a float is no exact number any more
+_END_OF_TIME = 2.0**53  # seconds; beyond it a float is not exact
 _TIMES = ("exp", "nbf", "iat")
 
 
@@ -32,7 +32,7 @@ def bearer_token(authorization: str | None) -> str:
 
     Raises MissingAuthorization, InvalidToken.
     """
-    # Not every white space that Unicode knows: a header's latin-1 bytes hold some.
+    # Not all of Unicode's white space: some of it is among a header's latin-1 characters.
     given = (authorization or "").strip(" \t\r\n")
     if not given:
         raise MissingAuthorization
@@ -50,7 +50,7 @@ class CallerCheck:
         self._keys = keys
 
     def prepare(self) -> None:
-        """Loads what the first token would have to wait for."""
+        """Imports what the first token would otherwise wait for."""
         import jose.jwt  # noqa: F401
         from cryptography.hazmat.backends import default_backend
 
@@ -59,13 +59,13 @@ class CallerCheck:
     def user_id(self, token: str, upstream: Upstream) -> str:
         """The `sub` of a token whose form, signature and claims are right. Raises InvalidToken.
 
-        The network is used only where a JWKS has to be loaded. What this cannot see is sign-out, deletion and a ban.
+        Uses the network only if the JWKS has to be loaded. Cannot see a sign-out, a deletion or a ban.
         """
         algorithm, key = self._key(token, upstream)
         try:
             claims = _verified(token, key, algorithm)
         except InvalidToken:
-            # Whoever forges tokens has no more looked up than what renewed() allows in that time.
+            # Forged tokens cannot cause more fetches than renewed() allows.
             secret = self._config.supabase_jwt_secret
             if algorithm != "HS256" or secret is None or not secret.renewed(key):
                 raise
@@ -78,7 +78,7 @@ class CallerCheck:
         return subject
 
     def confirm(self, token: str, user_id: str, upstream: Upstream) -> None:
-        """Has Supabase confirm that the session still lives. Raises InvalidToken if it does not."""
+        """Asks Supabase whether the user's session is still valid. Raises InvalidToken if it is not."""
         url = f"{self._config.supabase_url}/auth/v1/user"
 
         def request(key: str) -> Request:
@@ -98,28 +98,28 @@ class CallerCheck:
             raise InvalidToken("Supabase names another user")
 
     def _key(self, token: str, upstream: Upstream) -> tuple[str, Any]:
-        """The one algorithm and key that may have signed the token: chosen by us, never by what the token brings along."""
+        """The one algorithm and key that may have signed the token: chosen by us, never taken from the token."""
         header = _header(token)
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm == "HS256":
             secret = self._config.supabase_jwt_secret
             if secret is None:
-                raise InvalidToken("it is HS256, and SUPABASE_JWT_SECRET is not set")
+                raise InvalidToken("the algorithm is HS256, and SUPABASE_JWT_SECRET is not set")
             return algorithm, secret.value()
         if not isinstance(algorithm, str) or algorithm not in _KEY_TYPES:
             raise InvalidToken("the algorithm is not HS256, ES256 or RS256")
         if not isinstance(key_id, str):
-            raise InvalidToken("it names no key")
+            raise InvalidToken("the header has no key id")
         key = self._keys.find(key_id, upstream)
         if key is None:
             raise InvalidToken("Supabase has no such key")
-        if not _is_made_for(key, algorithm):
+        if not _fits(key, algorithm):
             raise InvalidToken("the key is for another algorithm or use")
         return algorithm, key
 
 
-def _is_made_for(key: dict[str, Any], algorithm: str) -> bool:
-    """Whether a JWK says that it verifies signatures of this algorithm. python-jose reads none of these members."""
+def _fits(key: dict[str, Any], algorithm: str) -> bool:
+    """Whether a JWK is meant to verify signatures of this algorithm. python-jose does not read these members."""
     operations = key.get("key_ops", ["verify"])
     return (
         key.get("kty") == _KEY_TYPES[algorithm]
@@ -135,7 +135,7 @@ def _header(token: str) -> dict[str, Any]:
     if len(token) > _MAX_TOKEN or not _FORM.fullmatch(token):
         raise InvalidToken("it does not have the form and size of a JWT")
     try:
-        # All three, as python-jose skips characters outside base64url, and so accepts many spellings of one token.
+        # All three, because python-jose skips characters outside base64url, and so accepts many spellings of one token.
         first, *_ = [_decoded(segment) for segment in token.split(".")]
         header = json.loads(first)
     except (ValueError, RecursionError) as error:
@@ -158,7 +158,7 @@ def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any]:
 
     options = {"require_exp": True, "require_aud": True, "require_sub": True, "leeway": _CLOCK_LEEWAY}
     try:
-        # Constructed here, as python-jose reads a key that is text as JSON first, and tries every key that it finds in it.
+        # Constructed here, because python-jose parses a key that is text as JSON first, and tries every key that it finds there.
         key = jwk.construct(key, algorithm)
         claims = jwt.decode(token, key, algorithms=[algorithm], audience="authenticated", options=options)
     except Exception as error:
@@ -171,10 +171,10 @@ def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any]:
 
 
 def _is_time(value: Any) -> bool:
-    """Whether it is a finite number that a clock may show: python-jose also takes text, truth values and any size."""
+    """Whether it is a finite number of seconds since 1970: python-jose also accepts text, booleans and any size."""
     return not isinstance(value, bool) and isinstance(value, (int, float)) and 0 <= value < _END_OF_TIME
 
 
 def _is_uuid(text: str) -> bool:
-    """Whether it is a UUID as Supabase writes it: braces, capitals and foreign digits would make other filters of it."""
+    """Whether it is a UUID as Supabase writes it: with braces, capitals or other digits it would be a different filter."""
     return bool(_UUID.fullmatch(text))

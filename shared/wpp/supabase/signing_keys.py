@@ -1,4 +1,4 @@
-"""The public keys that Supabase signs user tokens with, cached the way its JWKS may be cached."""
+"""The public keys for the user tokens that Supabase signs, cached as long as its JWKS may be."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RELOAD_PAUSE = 60.0  # seconds between loads for unknown ids, so that made-up i
 
 
 class SigningKeys:
-    """One per process. `find` loads the keys when needed; callers wait for one load together."""
+    """One per process. `find` loads the keys when needed; concurrent callers share one load."""
 
     def __init__(self, supabase_url: str, clock: Clock) -> None:
         self._url = f"{supabase_url}/auth/v1/.well-known/jwks.json"
@@ -27,7 +27,7 @@ class SigningKeys:
         self._loaded_at: float | None = None
 
     def find(self, key_id: str, upstream: Upstream) -> dict[str, Any] | None:
-        """The JWK with this `kid`, or None where there is none. Raises UpstreamError, DeadlinePassed."""
+        """The JWK with this `kid`, or None if Supabase has no such key. Raises UpstreamError, DeadlinePassed."""
         key = self._fresh(key_id)
         if key is not None:
             return key
