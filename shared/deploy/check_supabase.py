@@ -19,7 +19,7 @@ from deploy.supabase_checks.project import Finding, Outcome, Project
 from deploy.supabase_checks.rows import Survey
 from wpp.clock import Clock, Deadline
 from wpp.config import Config, config_from
-from wpp.errors import NotConfigured, WppError
+from wpp.errors import NotConfigured, UpstreamError, WppError
 from wpp.http.transport import Transport
 from wpp.http.upstream import Upstream
 from wpp.platform.token import is_header_text
@@ -69,8 +69,16 @@ def check(target: Target, clock: Clock | None = None) -> dict[str, Outcome]:
         access_token=target.access_token,
         organization_id=target.organization_id,
     )
+    outcomes: dict[str, Outcome] = {}
     try:
-        return {name: _outcome(attempt) for name, attempt in _checks(project).items()}
+        for name, attempt in _checks(project).items():
+            try:
+                outcomes[name] = attempt()
+            except WppError as error:
+                outcomes[name] = Outcome("", (Finding(str(error), _REMEDY),))
+                if len(outcomes) == 1 and isinstance(error, UpstreamError) and error.upstream_status is None:
+                    break  # nothing was reached, and every other check would report the same
+        return outcomes
     finally:
         transport.close()
 
@@ -91,13 +99,6 @@ def _checks(project: Project) -> dict[str, Callable[[], Outcome]]:
         "member": lambda: readers.member(project),
         "claim cycle": lambda: cycle.claim_cycle(project),
     }
-
-
-def _outcome(attempt: Callable[[], Outcome]) -> Outcome:
-    try:
-        return attempt()
-    except WppError as error:
-        return Outcome("", (Finding(str(error), _REMEDY),))
 
 
 def report(outcomes: Mapping[str, Outcome]) -> Iterator[str]:
