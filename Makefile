@@ -4,7 +4,7 @@ BIN := .venv/bin
 OSLS := .venv/osls/node_modules/.bin/osls
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-start soak check-platform test check unit format screenshots lock audit clean
+.PHONY: help run demo bench bench-start soak check-platform check-supabase test check unit format screenshots lock audit clean
 .PHONY: build deploy-aws build-gcp deploy-gcp deploy-selfhosted smoke
 
 help:  ## list the targets
@@ -27,6 +27,9 @@ soak: .venv/.dev  ## 1,000 organizations, 4 processes, 5% random faults: nothing
 
 check-platform: .venv/.run  ## check that a real platform does what the functions need: WPP_BASE_URL=… WPP_SECRET=…
 	@$(SHIP) deploy.check_platform
+
+check-supabase: .venv/.run  ## look for what the functions need in a real Supabase: SUPABASE_URL=… SUPABASE_SERVICE_ROLE_KEY=…
+	@$(SHIP) deploy.check_supabase
 
 test: check unit  ## everything CI runs: format, lint, types, import rules, all tests
 

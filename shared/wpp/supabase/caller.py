@@ -113,12 +113,12 @@ class CallerCheck:
         key = self._keys.find(key_id, upstream)
         if key is None:
             raise InvalidToken("Supabase has no such key")
-        if not _fits(key, algorithm):
+        if not is_made_for(key, algorithm):
             raise InvalidToken("the key is for another algorithm or use")
         return algorithm, key
 
 
-def _fits(key: dict[str, Any], algorithm: str) -> bool:
+def is_made_for(key: dict[str, Any], algorithm: str) -> bool:
     """Whether a JWK is meant to verify signatures of this algorithm. python-jose does not read these members."""
     operations = key.get("key_ops", ["verify"])
     return (
