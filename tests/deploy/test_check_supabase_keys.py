@@ -95,7 +95,14 @@ def test_a_signing_key_that_the_functions_cannot_use_is_named(product: Stack, ke
     assert problems(product)["signing keys"] == ["signing key one cannot be used, nor any token signed with it"]
 
 
-@pytest.mark.parametrize(("status", "body"), [(404, b"{}"), (401, b"{}"), (200, b"<html>")])
-def test_signing_keys_that_cannot_be_read_are_found(product: Stack, status: int, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("status", "body", "problem"),
+    [
+        (404, b'{"keys": []}', "the public keys cannot be read: status 404"),
+        (200, b"<html>", "Supabase answered without a list of keys"),
+    ],
+)
+def test_signing_keys_that_cannot_be_read_are_found(product: Stack, status: int, body: bytes, problem: str) -> None:
     product.supabase_server.inject(Fault("auth.jwks", status=status, body=body))
-    assert len(problems(product)["signing keys"]) == 1
+    (found,) = problems(product)["signing keys"]
+    assert found.startswith(problem)

@@ -88,6 +88,7 @@ def test_a_token_that_is_not_a_members_is_found(product: Stack) -> None:
             product.supabase.service_role_key,
             "text",
             auth.sign(auth.claims(user_id, sub="7")),
+            auth.sign(auth.claims(user_id, role="service_role")),
         ],
         "does not accept ACCESS_TOKEN": [
             auth.sign(auth.claims(user_id, exp=1700000000)),

@@ -140,6 +140,12 @@ def test_a_claim_that_does_not_change_while_it_is_watched_is_dead(
     assert slept == [seconds]
 
 
+def test_beside_a_claim_without_beats_all_are_watched_for_as_long_as_that_takes(product: Stack) -> None:
+    for claim in (CLAIM, OLD_CLAIM):
+        product.supabase.insert_row(organization_id=DEMO_ORGANIZATION, settings={"wppClaim": claim})
+    assert len(problems(product)["claims"]) == 2
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -269,7 +269,7 @@ def test_what_an_install_lacks_is_one_line(tmp_path: Path) -> None:
         assert (ran.returncode, last.startswith("make: ***"), last.count("\n")) == (2, True, 1)
         return first
 
-    assert failed("PYTHON=no-such-python").startswith("error: 'no-such-python' is not found")
+    assert failed("PYTHON=no-such-python").startswith("error: 'no-such-python' was not found")
     old = tmp_path / "python3.8"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.8.1 || exit 1\n')
     old.chmod(0o755)

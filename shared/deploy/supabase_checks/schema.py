@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from deploy.supabase_checks.project import TABLE, Finding, Outcome
-from wpp.errors import UpstreamError, UpstreamRefused
+from wpp.errors import NotConfigured
 from wpp.supabase.rows import MESSENGER_TYPE, PROVIDER
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def relations(project: Project) -> Outcome:
     """Asks for what the functions ask for at every call, for a user who does not exist."""
     try:
         project.rows.of_user(str(uuid.uuid4()))
-    except UpstreamRefused as error:
-        if error.upstream_status == 300:  # PGRST201, and nothing else
+    except NotConfigured as error:
+        if "PGRST201" in str(error):
             return Outcome("", (_ambiguous(),))
         if "PGRST200" in str(error):
             return Outcome("", tuple(_missing(project)))
@@ -142,7 +142,7 @@ def _missing(project: Project) -> Iterator[Finding]:
     for table, other, column in _RELATED:
         try:
             project.table(table).read({"select": f"{other}(id)", "limit": "1"})
-        except UpstreamError as error:
+        except NotConfigured as error:
             if "PGRST200" not in str(error):
                 raise
             yield Finding(

@@ -1,0 +1,294 @@
+"""The functions over the tables of products that differ, and over rows that others wrote."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from jose import jwt
+
+from emulator.processes import ROOT
+from emulator.stack import Stack
+from emulator.supabase.postgres.databases import SCHEMA
+from tests.support.callers import CREATE, PROVISION, new_caller
+from wpp.faas import function
+from wpp.faas.messages import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.callers import Caller
+    from tests.support.ledger import Ledger
+
+TABLE = "messenger_integrations"
+TRIGGER = f"""
+create function touch() returns trigger language plpgsql as 'begin new.updated_at = now(); return new; end';
+create trigger touch before update on {TABLE} for each row execute function touch();
+"""
+REFUSING_TRIGGER = f"""
+create function refuse() returns trigger language plpgsql as 'begin return null; end';
+create trigger refuse before update on {TABLE} for each row execute function refuse();
+"""
+
+
+class Variant(NamedTuple):
+    ddl: str = ""
+    """Beside the usual tables."""
+    later: str = ""
+    """The same for what `make run` would not start with."""
+    body: dict[str, Any] | None = None
+    connected_before: bool = False
+    row_of_another_provider: bool = False
+    role: str = "service_role"
+    status: int = 200
+    says: str = ""
+
+
+ONE_PRIMARY = f"create unique index one_primary on {TABLE} (organization_id, messenger_type) where is_primary;"
+ONE_NUMBER = f"alter table {TABLE} add constraint one_number unique (organization_id, messenger_type, provider);"
+VARIANTS = {
+    "the usual tables": Variant(),
+    "a trigger sets updated_at": Variant(TRIGGER),
+    "updated_at is always null": Variant(f"alter table {TABLE} alter updated_at drop default;"),
+    "one primary row": Variant(ONE_PRIMARY),
+    "one primary row, another provider's": Variant(ONE_PRIMARY, row_of_another_provider=True),
+    "one number": Variant(ONE_NUMBER),
+    "one number, and another is added": Variant(
+        ONE_NUMBER, body={"add_new": True}, connected_before=True, status=409, says="one_number"
+    ),
+    "a further foreign key of profiles": Variant(
+        "alter table profiles add column invited_by uuid references organizations (id);"
+    ),
+    "a further foreign key of the rows": Variant(
+        f"alter table {TABLE} add column sold_by uuid references organizations (id);", status=500, says="foreign keys"
+    ),
+    "a column that we do not know": Variant(
+        later=f"alter table {TABLE} add column region text; alter table {TABLE} alter region set not null;",
+        status=500,
+        says=f"{TABLE}.region",
+    ),
+    "our key is the anon one": Variant(role="anon", status=500, says="SUPABASE_SERVICE_ROLE_KEY"),
+    "row-level security hides all rows": Variant(role="authenticated", status=500, says="SUPABASE_SERVICE_ROLE_KEY"),
+    "changes are not carried out": Variant(later=REFUSING_TRIGGER, status=500, says="does not carry it out"),
+    "settings may not be null": Variant(f"alter table {TABLE} alter settings set not null;"),
+}
+
+
+def answer_of(name: str, caller: Caller, body: Any = None) -> tuple[int, dict[str, Any]]:
+    spec = importlib.util.spec_from_file_location(f"product_{name}", ROOT / f"functions/{name}/main.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    headers = {"authorization": f"Bearer {caller.token}"}
+    answer = function.respond(module.FUNCTION, Request("POST", headers, json.dumps(body or {}).encode()))
+    return answer.status, json.loads(answer.body)
+
+
+@pytest.fixture
+def _new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(function, "_PROCESS", function.Process())
+    return
+
+
+@pytest.mark.usefixtures("_new_process")
+@pytest.mark.parametrize("name", [CREATE, PROVISION])
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_the_tables_of_products_differ(kind: str, name: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    variant = VARIANTS[kind]
+    body = variant.body if name == CREATE else None
+    with Stack(schema=SCHEMA + variant.ddl) as stack:
+        stack.platform.settings.qr_delay = 0
+        env = stack.environment() | {"WPP_DEADLINE_SECONDS": "10"}
+        if variant.role != "service_role":
+            claims = {"role": variant.role, "exp": 4102444800}
+            env["SUPABASE_SERVICE_ROLE_KEY"] = jwt.encode(claims, stack.supabase.jwt_secret, "HS256")
+        for variable, value in env.items():
+            monkeypatch.setenv(variable, value)
+        caller = new_caller(stack, {})
+        others = []
+        if variant.row_of_another_provider:
+            others = [
+                stack.supabase.insert_row(
+                    organization_id=caller.organization_id, provider="other", is_primary=True, settings={"token": "x"}
+                )
+            ]
+        if variant.connected_before:
+            assert answer_of(CREATE, caller)[0] == 200
+        if variant.later:
+            stack.supabase.execute(variant.later)
+        before = len(stack.platform.clients)
+
+        status, answer = answer_of(name, caller, body)
+        again, _ = answer_of(name, caller, body)
+
+        expected = variant.status if body == variant.body else 200
+        ledger.line(f"{kind:<40}{name:<15}{status} {answer.get('code') or answer.get('status')}")
+        assert (status, again) == (expected, expected), answer
+        assert variant.says in json.dumps(answer) or status == 200
+        if status != 200:
+            assert len(stack.platform.clients) == before, "a client was left at the platform"
+            assert len(stack.supabase_server.received) < 120, "of two calls"
+        rows = stack.supabase.rows(caller.organization_id)
+        assert [row for row in rows if row["provider"] == "other"] == others
+
+
+ODD_SETTINGS: list[Any] = [
+    None,
+    "",
+    [],
+    {},
+    {"theirs": {"deep": [1.10, 10**400, "x"]}},
+    {"wppClaim": 5, "wppApiKey": []},
+]
+
+
+@pytest.mark.parametrize("settings", ODD_SETTINGS, ids=str)
+def test_a_row_of_ours_with_nothing_of_value_in_it_is_repaired(caller: Caller, settings: Any) -> None:
+    caller.stack.supabase.insert_row(organization_id=caller.organization_id, is_primary=True, settings=settings)
+    assert caller.create().status_code == 200
+    stored = caller.row()["settings"]
+    assert stored["wppApiKey"]
+    if isinstance(settings, dict) and "theirs" in settings:
+        assert stored["theirs"] == settings["theirs"]
+
+
+@pytest.mark.parametrize("settings", ["text", [1], 5, True, 1.5])
+def test_a_row_of_ours_that_holds_something_else_is_named_and_kept(caller: Caller, settings: Any) -> None:
+    row = caller.stack.supabase.insert_row(organization_id=caller.organization_id, is_primary=True, settings=settings)
+    answer = caller.create()
+    assert (answer.status_code, answer.json()["code"]) == (500, "row_unreadable")
+    assert row["id"] in answer.json()["error"]
+    assert "settings" in answer.json()["error"]
+    assert caller.row()["settings"] == settings
+    assert not caller.stack.platform_server.count("create")
+
+
+def test_an_object_that_was_encoded_twice_is_read_and_stored_as_an_object(caller: Caller) -> None:
+    settings = json.dumps({"wppSubOrgId": "", "theirs": 1})
+    caller.stack.supabase.insert_row(organization_id=caller.organization_id, is_primary=True, settings=settings)
+    assert caller.create().status_code == 200
+    assert caller.row()["settings"]["theirs"] == 1
+
+
+@pytest.mark.parametrize("kind", ["text", "list", "5 MB", "deep", "many digits"])
+def test_one_odd_row_does_not_stand_in_the_way_of_the_others(caller: Caller, kind: str) -> None:
+    deep: Any = 1
+    for _ in range(900):
+        deep = [deep]
+    settings = {
+        "text": "text",
+        "list": [1],
+        "5 MB": {"x": "y" * 5_000_000},
+        "deep": {"x": deep},
+        "many digits": {"x": 10**4000},
+    }[kind]
+    first = caller.create().json()
+    caller.stack.supabase.insert_row(
+        organization_id=caller.organization_id, is_primary=False, is_active=False, settings=settings
+    )
+    answer = caller.create()
+    assert (answer.status_code, answer.json()["session"]) == (200, first["session"])
+    assert caller.provision().json()["session"] == first["session"]
+
+
+def test_numbers_that_are_not_ours_stay_as_they_are_digit_by_digit(caller: Caller) -> None:
+    caller.stack.supabase.insert_row(organization_id=caller.organization_id, is_primary=True, settings={})
+    numbers = '{"a": 1.10, "b": 1e400, "c": 0.1234567890123456789, "d": -12345678901234567890, "e": ' + "9" * 5000 + "}"
+    sql = f"update {TABLE} set settings = %s::jsonb where organization_id = %s"
+    caller.stack.supabase.execute(sql, numbers, caller.organization_id)
+    kept = f"select (settings - array(select k from jsonb_object_keys(settings) k where k like 'wpp%%'))::text from {TABLE} where organization_id = %s"
+    before = caller.stack.supabase.database.query(kept, [caller.organization_id])
+
+    assert caller.create().status_code == 200
+
+    assert caller.stack.supabase.database.query(kept, [caller.organization_id]) == before
+
+
+def test_a_later_empty_row_never_wins_over_one_with_credentials(caller: Caller) -> None:
+    first = caller.create().json()["session"]
+    caller.stack.supabase.execute(
+        f"update {TABLE} set is_primary = false where organization_id = %s", caller.organization_id
+    )
+    caller.stack.supabase.insert_row(organization_id=caller.organization_id, is_primary=True, settings={})
+    assert caller.create().json()["session"] == first
+    assert caller.stack.platform_server.count("create") == 1
+
+
+def test_a_keyed_and_an_unkeyed_further_number_are_never_shared(caller: Caller) -> None:
+    from emulator.faults import Fault
+
+    caller.create()
+    caller.stack.supabase_server.inject(Fault(f"rest.PATCH.{TABLE}", status=503, times=None))
+    assert caller.create({"add_new": True}, Idempotency_Key="one").status_code == 502
+    caller.stack.supabase_server.clear_faults()
+    unkeyed = caller.create({"add_new": True}).json()["session"]
+    keyed = caller.create({"add_new": True}, Idempotency_Key="one").json()["session"]
+    assert unkeyed != keyed
+
+
+def during(monkeypatch: pytest.MonkeyPatch, caller: Caller, method: str, sql: str) -> None:
+    """Has somebody else run `sql` for the organization, once, while the platform is at work in `method`."""
+    platform = caller.stack.platform
+    real, done = getattr(platform, method), []
+
+    def followed(*arguments: Any) -> Any:
+        result = real(*arguments)
+        if not done:
+            done.append(True)
+            caller.stack.supabase.execute(sql, caller.organization_id)
+        return result
+
+    monkeypatch.setattr(platform, method, followed)
+
+
+def test_an_organization_that_is_deleted_during_a_call_is_not_found(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller.stack.supabase.execute("alter table profiles drop constraint profiles_organization_id_fkey")
+    try:
+        during(monkeypatch, caller, "create", "delete from organizations where id = %s")
+        answer = caller.create()
+    finally:
+        caller.stack.supabase.execute(
+            "update profiles set organization_id = null where organization_id not in (select id from organizations);"
+            "alter table profiles add foreign key (organization_id) references organizations (id)"
+        )
+    assert (answer.status_code, answer.json()["code"]) == (404, "organization_not_found")
+
+
+@pytest.mark.parametrize("by_key_only", [True, False])
+def test_a_row_that_is_deleted_during_a_creation_comes_back_with_the_same_client(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, *, by_key_only: bool
+) -> None:
+    caller.stack.platform.settings.one_client_per_organization = not by_key_only
+    caller.stack.supabase.insert_row(organization_id=caller.organization_id, settings={})
+    during(monkeypatch, caller, "create", f"delete from {TABLE} where organization_id = %s")
+    assert caller.create().status_code == 200
+    (client,) = caller.stack.platform.clients_of(caller.organization_id)
+    assert caller.row()["settings"]["wppApiKey"] == client.api_key
+
+
+def test_a_user_who_moves_to_another_organization_during_a_call_gets_the_answer_of_the_first(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = new_caller(caller.stack, caller.processes)
+    move = f"update profiles set organization_id = '{other.organization_id}' where organization_id = %s"
+    during(monkeypatch, caller, "create", move)
+    assert caller.create().json()["session"] == caller.row()["settings"]["wppAccountNumber"]
+    assert other.rows() == []
+
+
+def test_a_number_that_is_switched_off_during_a_call_stays_off(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    caller.create()
+    caller.stack.platform.revoke_tokens(caller.session().name)  # so that there is something to save
+    during(
+        monkeypatch,
+        caller,
+        "state",
+        f"update {TABLE} set is_active = false, updated_at = now() where organization_id = %s",
+    )
+    assert caller.create().status_code == 200
+    assert caller.row()["is_active"] is False
