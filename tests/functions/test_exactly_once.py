@@ -36,6 +36,7 @@ def test_a_first_creation_takes_at_most_six_round_trips(caller: Caller, *, creat
     caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.03
     calls, round_trips = upstream_work(caller.create())
     assert round_trips <= 6
+    assert calls <= 12
     assert calls == len(received(caller.stack))
     settings = caller.row()["settings"]
     assert settings["wppJwtToken"]
