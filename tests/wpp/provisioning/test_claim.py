@@ -1,0 +1,234 @@
+"""The held claim on real rows: its beats, its fence, and that nobody changes what is no longer theirs."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from emulator.faults import Fault
+from wpp.clock import Clock
+from wpp.config import config_from
+from wpp.errors import UpstreamRefused
+from wpp.platform.client import Credentials
+from wpp.provisioning import claim as claims
+from wpp.provisioning.claim import ClaimLost, HeldClaim
+from wpp.provisioning.record import Record, record_of
+from wpp.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.stack import Stack
+    from wpp.runtime import Invocation
+    from wpp.supabase.rows import Integration
+
+PATCH = "rest.PATCH.messenger_integrations"
+
+
+class Time:
+    """A monotonic clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.passed
+
+
+@pytest.fixture
+def clock() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def invocation(stack: Stack, clock: Time) -> Iterator[Invocation]:
+    runtime = Runtime(config_from(stack.environment()), Clock(monotonic=clock.monotonic))
+    yield runtime.begin("test", "request-1", 60)
+    runtime.close()
+
+
+@pytest.fixture
+def row(stack: Stack, invocation: Invocation) -> Integration:
+    organization_id = str(uuid.uuid4())
+    stack.supabase.add_user(f"{organization_id}@example.com", organization_id=organization_id)
+    stack.supabase.insert_row(organization_id=organization_id, settings={"theirs": 1})
+    return invocation.rows.of_organization(organization_id)[0]
+
+
+def free(_: Integration) -> bool:
+    return True
+
+
+def taken(invocation: Invocation, row: Integration) -> HeldClaim:
+    claim = HeldClaim(invocation, "create")
+    current = invocation.rows.by_id(row.id)
+    assert current
+    claim.take(current, free)
+    assert claim.row
+    return claim
+
+
+def stored(invocation: Invocation, row: Integration) -> Record:
+    current = invocation.rows.by_id(row.id)
+    assert current
+    return record_of(current)
+
+
+def unchanged(record: Record) -> Record:
+    return record
+
+
+def test_a_claim_is_taken_beats_with_each_change_and_is_released(invocation: Invocation, row: Integration) -> None:
+    claim = taken(invocation, row)
+    first = stored(invocation, row).claim
+    claim.change(unchanged)
+    second = stored(invocation, row).claim
+    assert first
+    assert second
+    assert (first.id, first.doing) == (second.id, second.doing) == (claim.id, "create")
+    assert first.beat != second.beat
+    claim.release()
+    assert stored(invocation, row).claim is None
+    assert stored(invocation, row).settings["theirs"] == 1
+
+
+def test_a_claim_that_is_not_free_is_not_taken(invocation: Invocation, row: Integration) -> None:
+    holder = taken(invocation, row)
+    late = HeldClaim(invocation, "create")
+    late.take(row, lambda current: record_of(current).claim is None)
+    assert late.row is None
+    late.release()  # must not touch the holder's
+    assert stored(invocation, row).claim
+    holder.change(unchanged)
+
+
+def test_of_many_who_take_a_claim_at_once_one_holds_it(stack: Stack, row: Integration) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    runtime = Runtime(config_from(stack.environment()))
+
+    def take(_: int) -> bool:
+        claim = HeldClaim(runtime.begin("test", "r", 20), "create")
+        claim.take(row, lambda current: record_of(current).claim is None)
+        return claim.row is not None
+
+    with ThreadPoolExecutor(10) as threads:
+        assert sum(threads.map(take, range(10))) == 1
+    runtime.close()
+
+
+def test_a_holder_whose_claim_was_taken_over_changes_nothing_any_more(invocation: Invocation, row: Integration) -> None:
+    first = taken(invocation, row)
+    second = taken(invocation, row)
+    with pytest.raises(ClaimLost):
+        first.change(lambda record: record.completed(Credentials("key_0123456789", "s"), 1.0), activate=True)
+    with pytest.raises(ClaimLost):
+        first.change(unchanged, release=True)
+    first.release(UpstreamRefused("platform", "create", "refused"))
+    record = stored(invocation, row)
+    assert record.credentials is None
+    assert record.claim
+    assert record.claim.id == second.id
+
+
+def test_a_claim_that_vanished_is_put_back_and_credentials_are_saved(
+    stack: Stack, invocation: Invocation, row: Integration
+) -> None:
+    claim = taken(invocation, row)
+    overwrite(stack, row, {"theirs": 2})
+    claim.change(unchanged)
+    assert stored(invocation, row).claim
+    overwrite(stack, row, {"theirs": 3})
+    claim.change(lambda record: record.completed(Credentials("key_0123456789", "s"), 1.0), activate=True)
+    record = stored(invocation, row)
+    assert record.credentials == Credentials("key_0123456789", "s")
+    assert record.settings["theirs"] == 3
+
+
+def test_a_claim_that_vanished_while_credentials_came_is_lost(
+    stack: Stack, invocation: Invocation, row: Integration
+) -> None:
+    claim = taken(invocation, row)
+    overwrite(stack, row, {"wppApiKey": "key_of_another", "wppAccountNumber": "s"})
+    with pytest.raises(ClaimLost):
+        claim.change(lambda record: record.completed(Credentials("key_0123456789", "s"), 1.0))
+    assert stored(invocation, row).credentials == Credentials("key_of_another", "s")
+
+
+def test_a_released_claim_is_never_put_back_by_a_late_beat(invocation: Invocation, row: Integration) -> None:
+    claim = taken(invocation, row)
+    claim.release()
+    with pytest.raises(ClaimLost):
+        claim.change(unchanged)
+    assert stored(invocation, row).claim is None
+
+
+def test_the_claim_is_confirmed_anew_only_where_others_may_have_found_it_dead(
+    stack: Stack, invocation: Invocation, row: Integration, clock: Time
+) -> None:
+    claim = taken(invocation, row)
+    stack.supabase_server.clear()
+    clock.passed += claims.TRUSTED_SECONDS - 0.5
+    claim.confirm()
+    assert stack.supabase_server.count(PATCH) == 0
+    clock.passed += 1
+    claim.confirm()
+    assert stack.supabase_server.count(PATCH) == 1
+    second = taken(invocation, row)
+    clock.passed += claims.TRUSTED_SECONDS
+    with pytest.raises(ClaimLost):
+        claim.confirm()
+    second.release()
+
+
+def test_a_holder_beats_while_it_works_and_not_after(
+    stack: Stack, invocation: Invocation, row: Integration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.05)
+    claim = taken(invocation, row)
+    give_up = time.monotonic() + 10
+    while stack.supabase_server.count(PATCH) < 4 and time.monotonic() < give_up:
+        time.sleep(0.01)
+    beat = stored(invocation, row).claim
+    assert beat
+    assert beat.beat
+    claim.release()
+    released = stack.supabase_server.count(PATCH)
+    time.sleep(0.3)
+    assert stack.supabase_server.count(PATCH) == released
+
+
+def test_a_beat_that_fails_is_repeated(
+    stack: Stack, invocation: Invocation, row: Integration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(claims, "_SECONDS_AFTER_A_FAILED_BEAT", 0.05)
+    claim = taken(invocation, row)
+    stack.supabase_server.inject(Fault(PATCH, status=503, times=4))
+    give_up = time.monotonic() + 10
+    current = stored(invocation, row).claim
+    while current and not current.beat and time.monotonic() < give_up:
+        time.sleep(0.02)
+        current = stored(invocation, row).claim
+    assert current
+    assert current.beat
+    claim.release()
+
+
+def test_the_response_to_a_beat_may_be_lost(stack: Stack, invocation: Invocation, row: Integration) -> None:
+    claim = taken(invocation, row)
+    stack.supabase_server.inject(Fault(PATCH, "reset", after_effect=True))
+    claim.change(unchanged)
+    current = stored(invocation, row).claim
+    assert current
+    assert current.beat == 1
+    claim.release()
+
+
+def overwrite(stack: Stack, row: Integration, settings: dict[str, Any]) -> None:
+    sql = "update messenger_integrations set settings = %s, updated_at = now() where id = %s"
+    stack.supabase.execute(sql, json.dumps(settings), row.id)
