@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 _MAX_HEAD = 256 * 1024  # bytes of status line and headers, which take eight times as much memory
 _MAX_REST = 2 * 1024 * 1024  # bytes of the body, with what chunks add
-MAX_IDLE = 4.0
-"""Seconds after which a kept connection is not used again. Node.js closes one after 5 seconds, and a request that arrives in
-that moment is lost; firewalls forget idle ones later, without a word."""
+MAX_IDLE = 50.0
+"""Seconds after which a kept connection is not used again: gateways close one after a minute, firewalls forget one later."""
+MAX_IDLE_BEFORE_POST = 4.0
+"""The same for what must not be sent twice. Node.js closes a connection after 5 seconds, and a request that arrives in that
+moment is lost."""
 _POOL_SIZE = 256  # connections to one host that are kept; more may be in use
 _ONE_ADDRESS = 2.0  # seconds for an address while there are others: long enough for one lost packet
 _MIN_TIMEOUT = 0.001  # seconds; zero would mean "do not wait at all"
@@ -134,10 +136,18 @@ class _Connection(HTTPConnection):
             raise
         return connecting
 
+    def request(self, method: str, *args: Any, **options: Any) -> None:
+        if method == "POST" and self._idle() > MAX_IDLE_BEFORE_POST:
+            self.close()  # sending opens a new one
+        super().request(method, *args, **options)
+
+    def _idle(self) -> float:
+        return 0.0 if self._answered is None else time.monotonic() - self._answered
+
     @property
     def is_connected(self) -> bool:
         """Whether it can carry another request; if not, urllib3 opens a new connection."""
-        if self._answered is None or time.monotonic() - self._answered > MAX_IDLE:
+        if self._answered is None or self._idle() > MAX_IDLE:
             return False
         # Bytes that a server sent after its response may be decrypted already, and then do not show on the socket.
         beyond = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()

@@ -45,7 +45,19 @@ def test_a_connection_that_was_idle_for_too_long_is_not_used_again(
         monkeypatch.setattr(sockets, "MAX_IDLE", 0.0)
         get(transport, server.url)
         assert server.connections == 2
-    assert sockets.MAX_IDLE < 5  # after which Node.js closes it
+    assert sockets.MAX_IDLE < 60  # after which gateways close it
+
+
+@pytest.mark.parametrize(("method", "connections"), [("GET", 1), ("PATCH", 1), ("POST", 2)])
+def test_what_must_not_be_sent_twice_gets_a_new_connection_sooner(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, method: str, connections: int
+) -> None:
+    with serving(sending(OK, OK)) as server:
+        get(transport, server.url)
+        monkeypatch.setattr(sockets, "MAX_IDLE_BEFORE_POST", 0.0)
+        assert transport.send(method, server.url, {}, b"", 5).status == 200
+        assert server.connections == connections
+    assert sockets.MAX_IDLE_BEFORE_POST < 5  # after which Node.js closes it
 
 
 def test_a_connection_that_the_server_closed_is_not_used_again(transport: Transport) -> None:
