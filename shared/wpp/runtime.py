@@ -50,6 +50,8 @@ class Memory:
         """By API key, for sessions last seen connected: their QR is not worth asking for in advance."""
         self.claims_seen: Recent[tuple[str, int | None, float]] = Recent(_CLAIMS)
         """By row: id and beat of the claim last seen there, and since when it has been seen unchanged, by our monotonic clock."""
+        self.postponed: Recent[tuple[float, float]] = Recent()
+        """What failed and only helps: until when it is not tried again, by our monotonic clock, and the pause that led there."""
         self.abandoned_claims: Recent[bool] = Recent(_CLAIMS)
         """Ids of claims of this process whose work ended without releasing them."""
 

@@ -11,13 +11,15 @@ import pytest
 
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
-from wpp.provisioning import creation, facts, session
+from wpp.provisioning import creation
 from wpp.provisioning.options import Options
 from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
     from tests.support.callers import Caller
     from wpp.runtime import Runtime
+
+PATCH = "rest.PATCH.messenger_integrations"
 
 
 def test_parallel_calls_start_an_offline_session_once(caller: Caller) -> None:
@@ -50,19 +52,34 @@ def test_a_start_that_failed_keeps_nobody_from_starting(caller: Caller) -> None:
     assert "wppClaim" not in caller.row()["settings"]
 
 
-@pytest.mark.parametrize("call", ["webhook", "qr"])
-def test_what_only_helps_holds_nobody_up(
-    caller: Caller, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, call: str
+@pytest.mark.parametrize(("system", "call"), [("platform", "webhook"), ("platform", "qr"), ("supabase", PATCH)])
+def test_what_only_helps_delays_no_answer_and_is_not_tried_again_at_once(
+    caller: Caller, runtime: Runtime, system: str, call: str
 ) -> None:
-    monkeypatch.setattr(session, "HELP_PATIENCE", 0.2)
-    monkeypatch.setattr(facts, "WEBHOOK_PATIENCE", 0.2)
-    caller.stack.platform.settings.auto_connect = True
-    caller.stack.platform.settings.qr_delay = 0
-    caller.stack.platform_server.inject(Fault(call, "hang", times=None))
-    invocation = runtime.begin("wpp-create", "id")
-    assert connect(invocation, caller.token).status == "connected"
-    # By itself it would be waited for 8 seconds, and tried again.
-    assert sum(r.duration for r in invocation.upstream.trace.requests if r.name == call) < 2
+    caller.create()
+    caller.scan()
+    caller.stack.platform.revoke_tokens(caller.session().name)  # there is a token to save
+    caller.change_settings(wppWebhookPending=True)
+    server = caller.stack.platform_server if system == "platform" else caller.stack.supabase_server
+    server.inject(Fault(call, "hang", times=None))
+    server.clear()
+    for _ in range(3):
+        began = time.monotonic()
+        assert connect(runtime.begin("wpp-create", "id"), caller.token).status == "connected"
+        assert time.monotonic() - began < 4, "of 8 seconds and more that each of these calls may take"
+    assert server.count(call) <= 1
+
+
+def test_a_save_that_failed_is_made_up_for_by_a_later_call(caller: Caller, runtime: Runtime) -> None:
+    caller.create()
+    caller.stack.platform.revoke_tokens(caller.session().name)
+    caller.stack.supabase_server.inject(Fault(PATCH, status=400))
+    before = caller.row()["settings"]["wppJwtToken"]
+    connect(runtime.begin("wpp-create", "id"), caller.token)
+    assert caller.row()["settings"]["wppJwtToken"] == before
+    runtime.memory.postponed.clear()  # as after the pause
+    connect(runtime.begin("wpp-create", "id"), caller.token)
+    assert caller.row()["settings"]["wppJwtToken"] != before
 
 
 def test_a_session_that_cannot_be_stopped_is_replaced_all_the_same(

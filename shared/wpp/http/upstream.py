@@ -116,17 +116,18 @@ class Upstream:
         return Upstream(self._transport, deadline, self.clock, self.request_id, trace=self.trace, uniform=self._uniform)
 
     @contextmanager
-    def alongside(self, call: Callable[[], T]) -> Iterator[Future[T]]:
-        """Runs `call` on another thread during the block, and waits for it at the block's end, whatever happened in the block.
+    def alongside(self, call: Callable[[], T], patience: float | None = None) -> Iterator[Future[T]]:
+        """Runs `call` on another thread during the block, and waits for it at the block's end, whatever happens in it.
 
-        Its result or error is read from the future, after the block. If no thread can be started, `call` runs before the
-        block: slower, but once.
+        With `patience`, in seconds, the wait is no longer than that: for what only helps, and goes on by itself. The result or
+        the error is read from the future, after the block. If no thread can be started, `call` runs before the block: slower,
+        but once.
         """
         future = submit(call, self._transport.start_thread)
         try:
             yield future
         finally:
-            wait([future])
+            wait([future], patience)
 
     def send(self, request: Request) -> Response:
         """The response to a request, of any status below 500 except 429.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wpp.errors import WppError
+from wpp.provisioning.helping import HELP_SECONDS, Help
 from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.record import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from wpp.provisioning.client import Client
@@ -68,23 +70,29 @@ class Facts:
         """Raises UpstreamError, DeadlinePassed."""
         self.row = self._invocation.rows.change(self.row, self._edit) or self.row
 
-    def save_late(self) -> None:
-        """What became known after the row was last written. A later call does again what fails here."""
-        if self.are_saved:
-            return
+    def saving(self) -> AbstractContextManager[None]:
+        """Saves them during the block, where that only helps: the next call does again what fails here."""
+        return Help(self._invocation, f"save {self.row.id}", self._save_or_log).alongside()
+
+    def registering_webhook(self, patience: float = HELP_SECONDS) -> AbstractContextManager[None]:
+        """Registers the webhook during the block: the next call does again what fails here."""
+        self.webhook_pending = True
+        return Help(self._invocation, f"webhook {self.row.id}", self._register_webhook).alongside(patience)
+
+    def _save_or_log(self) -> None:
         try:
             self.save()
         except WppError as error:
             self._invocation.log.warning("the connection's row could not be updated", fields={"code": error.code})
+            raise
 
-    def register_webhook(self) -> None:
+    def _register_webhook(self) -> None:
         try:
             self._platform.webhook(self._invocation.config.wpp_webhook_url, WEBHOOK_PATIENCE)
         except WppError as error:
-            self.webhook_pending = True
-            self._invocation.warn(f"the webhook is not registered yet, the next call tries again: {error}")
-        else:
-            self.webhook_pending = False
+            self._invocation.warn(f"the webhook is not registered yet, a later call tries again: {error}")
+            raise
+        self.webhook_pending = False
 
     def _edit(self, current: Integration) -> Mapping[str, Any] | None:
         record = record_of(current)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from wpp.errors import AMBIGUOUS, DeadlinePassed, UpstreamError, WppError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import wait_for_token
-from wpp.provisioning.facts import Facts
+from wpp.provisioning.facts import WEBHOOK_PATIENCE, Facts
+from wpp.provisioning.helping import HELP_SECONDS
 from wpp.provisioning.record import record_of
 from wpp.provisioning.start import Start
 
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.15
 """Between two looks for a QR: it is shown at most this long after it exists, plus one round trip."""
 _LONGEST_PAUSE = 2.0  # seconds between two looks while they fail
-HELP_PATIENCE = 3.0
-"""Seconds for what only helps: a webhook that the next call can register, a QR that may not be needed."""
+_EARLY_QR_PATIENCE = 3.0  # seconds
 _FRESH_KEY_SECONDS = 60.0  # in which the platform may still refuse a key that it just handed out
 _STATUS_EVERY = 5  # looks for the QR between two looks at the status
 
@@ -72,7 +72,9 @@ class Session:
             if claim:
                 claim.release()
             raise
-        self._facts.save_late()
+        if not self._facts.are_saved:
+            with self._facts.saving():
+                pass
         self._observe(state)
         return state
 
@@ -106,20 +108,28 @@ class Session:
     def _read(self, *, is_new: bool) -> SessionState:
         """Status and QR in one round trip, and beside them what is still to be done for the row."""
         self._have_token()
-        saving = qr_future = None
+        activation = qr_future = None
         with ExitStack() as stack:
-            if not is_new and not self._facts.are_saved:
-                saving = stack.enter_context(self._upstream.alongside(self._facts.save))
+            if not is_new and not self.row.is_active:
+                activation = stack.enter_context(self._upstream.alongside(self._facts.save))
+            elif not is_new and not self._facts.are_saved:
+                stack.enter_context(self._facts.saving())
             if self._facts.webhook_pending:
-                stack.enter_context(self._upstream.alongside(self._facts.register_webhook))
+                stack.enter_context(self._facts.registering_webhook(WEBHOOK_PATIENCE if is_new else HELP_SECONDS))
             if not self._connected.get(self.credentials.api_key):
-                qr_future = stack.enter_context(self._upstream.alongside(lambda: self._platform.qr(HELP_PATIENCE)))
+                qr_future = stack.enter_context(self._upstream.alongside(self._early_qr, HELP_SECONDS))
             state = self._platform.status()
-        if saving and not self.row.is_active:
-            saving.result()  # an inactive row must not be answered as a connection
+        if activation:
+            activation.result()  # an inactive row must not be answered as a connection
+        if qr_future is not None and not qr_future.done():
+            qr_future = None
         if state.state is State.QR_REQUIRED and (qr_future is None or isinstance(qr_future.exception(), AMBIGUOUS)):
             return state.with_qr(self._platform.qr())  # it was not asked for, or only tried, and is needed after all
         return _with_qr(state, qr_future)
+
+    def _early_qr(self) -> str | None:
+        """The QR that is asked for before it is known whether there can be one."""
+        return self._platform.qr(_EARLY_QR_PATIENCE)
 
     def _have_token(self) -> None:
         tokens, issued = self._platform.tokens, record_of(self.row).key_issued_at

@@ -52,8 +52,8 @@ class Start:
             return self.of_known_client()
         except UpstreamRefused:
             self._facts.note_refused_start()
-            self._facts.save_late()
-            raise
+            with self._facts.saving():
+                raise
 
     def of_known_client(self) -> SessionState:
         """Claims the start, and sends it unless somebody else has. Raises UpstreamError, DeadlinePassed."""
@@ -93,7 +93,7 @@ class Start:
     def _sent(self, claim: HeldClaim) -> SessionState:
         claim.confirm()
         self._facts.note_start()
-        with self._upstream.alongside(self._facts.register_webhook):
+        with self._facts.registering_webhook():
             try:
                 return self._platform.start()
             except AMBIGUOUS as error:

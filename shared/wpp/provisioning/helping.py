@@ -1,0 +1,47 @@
+"""What only helps, such as saving a renewed token or registering a webhook.
+
+It never delays an answer for long, and what failed is not tried again by the same process for a while.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wpp.runtime import Invocation
+
+HELP_SECONDS = 0.5
+"""For which an answer waits for what only helps."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 4.0, 60.0  # seconds after a failure
+
+
+class Help:
+    """One kind of help for one row."""
+
+    def __init__(self, invocation: Invocation, name: str, give: Callable[[], None]) -> None:
+        """`give` raises if it fails. `name` tells it from others of the process."""
+        self._upstream = invocation.upstream
+        self._clock = invocation.upstream.clock
+        self._postponed = invocation.memory.postponed
+        self._name = name
+        self._give = give
+
+    @contextmanager
+    def alongside(self, patience: float = HELP_SECONDS) -> Iterator[None]:
+        """Gives it during the block, unless it failed a moment ago. It counts as failed until it has succeeded."""
+        until, pause = self._postponed.get(self._name) or (0.0, 0.0)
+        now = self._clock.monotonic()
+        if now < until:
+            yield
+            return
+        pause = min(2 * pause, _LONGEST_PAUSE) or _FIRST_PAUSE
+        self._postponed.put(self._name, (now + pause, pause))
+        with self._upstream.alongside(self._attempt, patience):
+            yield
+
+    def _attempt(self) -> None:
+        self._give()
+        self._postponed.forget(self._name)
