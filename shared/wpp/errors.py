@@ -8,6 +8,7 @@
     │   ├── OrganizationNotFound 404  organization_not_found
     │   ├── BadRequest           400  bad_request
     │   ├── MethodNotAllowed     405  method_not_allowed
+    │   ├── BodyIncomplete       408  body_incomplete
     │   ├── BodyTooLarge         413  body_too_large
     │   └── IdempotencyKeyReused 422  idempotency_key_reused
     ├── UpstreamError                 Supabase or WPP Platform did not do its part
@@ -15,6 +16,7 @@
     │   │   └── KeyRefused       502  platform_refused      the organization's API key is not accepted
     │   ├── UpstreamBroken       502  <system>_unavailable  connection lost, 429, 5xx, or a malformed answer
     │   └── UpstreamTimeout      504  <system>_timeout      no answer in time
+    ├── KeysUnavailable          503  signing_keys_unavailable  with Retry-After
     ├── HolderRefused            502  the code of the refusal that another request met while this one waited for it
     ├── DeadlinePassed           504  deadline_passed
     └── CreationInProgress       503  creation_in_progress  with Retry-After
@@ -85,6 +87,12 @@ class MethodNotAllowed(CallerError):
     code = "method_not_allowed"
 
 
+class BodyIncomplete(CallerError):
+    status = 408
+    code = "body_incomplete"
+    retryable = True
+
+
 class BodyTooLarge(CallerError):
     status = 413
     code = "body_too_large"
@@ -135,6 +143,19 @@ class UpstreamTimeout(UpstreamError):
     status = 504
     suffix = "timeout"
     retryable = True
+
+
+class KeysUnavailable(WppError):
+    """Access tokens cannot be checked. Not a 401, which would sign the user out; `retry_after` is in seconds."""
+
+    status = 503
+    code = "signing_keys_unavailable"
+    retryable = True
+
+    def __init__(self, problem: str, retry_after: float) -> None:
+        super().__init__(f"Access tokens cannot be checked right now: {problem}")
+        self.problem = problem
+        self.retry_after = retry_after
 
 
 class HolderRefused(WppError):
