@@ -42,7 +42,7 @@ _VARIABLES = [
 ]
 _SECRETS = "SUPABASE_SERVICE_ROLE_KEY=supabase-service-role-key:latest WPP_SECRET=wpp-secret:latest"
 # Calls mostly wait, so one instance takes many; functions-framework would start 4 threads for them.
-_CONCURRENCY = 16
+_CONCURRENCY = 80
 
 
 _NAME = re.compile(r"[a-z][a-z0-9:.-]*")

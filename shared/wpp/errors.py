@@ -9,6 +9,7 @@
     │   ├── OrganizationNotFound 404  organization_not_found
     │   ├── BadRequest           400  bad_request
     │   ├── MethodNotAllowed     405  method_not_allowed
+    │   ├── BodyIncomplete       408  body_incomplete
     │   ├── BodyTooLarge         413  body_too_large
     │   ├── RowForbidden         409  row_forbidden         a unique index of the product's table
     │   └── IdempotencyKeyReused 422  idempotency_key_reused
@@ -18,6 +19,7 @@
     │   ├── UpstreamBroken       502  <system>_unavailable  connection lost, 429, 5xx
     │   │   └── UpstreamUnreadable   502  <system>_unavailable  a malformed or huge answer
     │   └── UpstreamTimeout      504  <system>_timeout      no answer in time
+    ├── KeysUnavailable          503  signing_keys_unavailable  with Retry-After
     ├── HolderRefused            502  the code of the refusal that another request met while this one waited for it
     ├── DeadlinePassed           504  deadline_passed
     └── CreationInProgress       503  creation_in_progress  with Retry-After
@@ -86,6 +88,12 @@ class BadRequest(CallerError):
 class MethodNotAllowed(CallerError):
     status = 405
     code = "method_not_allowed"
+
+
+class BodyIncomplete(CallerError):
+    status = 408
+    code = "body_incomplete"
+    retryable = True
 
 
 class BodyTooLarge(CallerError):
@@ -161,6 +169,19 @@ class RowUnreadable(WppError):
 
     def __init__(self, row_id: str, field: str, problem: str) -> None:
         super().__init__(f"{field} of row {row_id} in messenger_integrations {problem}: correct it or clear it")
+
+
+class KeysUnavailable(WppError):
+    """Access tokens cannot be checked. Not a 401, which would sign the user out; `retry_after` is in seconds."""
+
+    status = 503
+    code = "signing_keys_unavailable"
+    retryable = True
+
+    def __init__(self, problem: str, retry_after: float) -> None:
+        super().__init__(f"Access tokens cannot be checked right now: {problem}")
+        self.problem = problem
+        self.retry_after = retry_after
 
 
 class HolderRefused(WppError):

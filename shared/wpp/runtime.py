@@ -71,6 +71,8 @@ class Invocation:
         self.rows = Rows(runtime.config, upstream)
         self.function = function
         self.request_id = request_id
+        self.user_id: str | None = None
+        """Of the caller, once their token was checked here."""
         self.organization_id: str | None = None
         self.warnings: list[str] = []
 

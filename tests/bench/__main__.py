@@ -16,7 +16,7 @@ from pathlib import Path
 
 from emulator.processes import ROOT
 from emulator.stack import Stack
-from tests.bench import calls, starts
+from tests.bench import calls, starts, waiting
 from tests.bench.measured import framework, sources_of
 from tests.bench.report import Report, machine
 
@@ -26,7 +26,10 @@ _ROUNDS = 7
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the functions.")
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help="latency qr cost rps memory starts lambda growth; default: all"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="latency qr cost rps memory starts lambda growth waiting hanging dripping; default: all",
     )
     parser.add_argument("--since", metavar="COMMIT", help="measure this commit too, and print the ratios to it")
     parser.add_argument("--json", type=Path, default=ROOT / "dist/bench.json", help="where the figures go as JSON")
@@ -56,6 +59,9 @@ def _measure(report: Report, stack: Stack, folder: Path, parts: list[str], commi
         "starts": lambda: starts.framework_starts(report, stack, user, folder, _ROUNDS, since),
         "lambda": lambda: starts.lambda_starts(report, stack, user, folder / "lambda", _ROUNDS),
         "growth": lambda: calls.growth(report, stack),
+        "waiting": lambda: waiting.waiting(report, stack),
+        "hanging": lambda: waiting.hanging(report, stack),
+        "dripping": lambda: waiting.dripping(report, stack),
     }
     for name in parts or measurements:
         measurements[name]()

@@ -40,9 +40,21 @@ class Load:
         return len(self.times) / self.seconds
 
 
-def load(url: str, tokens: Sequence[str], *, connections: int = 1, calls: int) -> Load:
-    """Makes the calls from another process. Raises CalledProcessError if an answer is not 200."""
+def load(
+    url: str,
+    tokens: Sequence[str],
+    *,
+    connections: int = 1,
+    calls: int,
+    pause: float = 0.0,
+    accepted: Sequence[int] = (200,),
+) -> Load:
+    """Makes the calls from another process, on one connection with a pause in seconds after each.
+
+    Raises CalledProcessError if an answer has another status than the accepted ones.
+    """
     job = {"url": url, "tokens": list(tokens), "connections": connections, "calls": calls}
+    job |= {"pause": pause, "accepted": list(accepted)}
     command = [sys.executable, "-m", "tests.bench.load"]
     done = subprocess.run(command, input=json.dumps(job).encode(), cwd=ROOT, check=True, stdout=subprocess.PIPE)
     return Load(**json.loads(done.stdout))
@@ -81,13 +93,13 @@ def _header(head: str, name: str) -> str:
     return ""
 
 
-def _run(url: str, tokens: Sequence[str], connections: int, calls: int) -> Load:
+def _run(url: str, tokens: Sequence[str], connections: int, calls: int, pause: float, accepted: Sequence[int]) -> Load:
     address = urlsplit(url)
     assert address.hostname is not None
     requests = cycle([_request(address.netloc, address.path or "/", token) for token in tokens])
     opened = [_open(address.hostname, address.port or 80) for _ in range(connections)]
     began = time.perf_counter()
-    times, head = _called(opened, requests, calls)
+    times, head = _called(opened, requests, calls, pause, accepted)
     seconds = time.perf_counter() - began
     for connection in opened:
         connection.socket.close()
@@ -100,7 +112,9 @@ def _open(host: str, port: int) -> _Connection:
     return _Connection(opened)
 
 
-def _called(opened: Sequence[_Connection], requests: Iterator[bytes], calls: int) -> tuple[list[float], str]:
+def _called(
+    opened: Sequence[_Connection], requests: Iterator[bytes], calls: int, pause: float, accepted: Sequence[int]
+) -> tuple[list[float], str]:
     times: list[float] = []
     head = ""
     left = calls
@@ -119,10 +133,11 @@ def _called(opened: Sequence[_Connection], requests: Iterator[bytes], calls: int
                 if answer is None:
                     continue
                 times.append(time.perf_counter() - connection.began)
-                if not answer.startswith("HTTP/1.1 200"):
+                if int(answer.split()[1]) not in accepted:
                     raise ValueError(answer + bytes(connection.received).decode("latin-1")[-600:])
                 head = answer
                 if left:
+                    time.sleep(pause)
                     connection.send(next(requests))
                     left -= 1
     return times, head

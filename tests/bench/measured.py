@@ -69,6 +69,11 @@ def memory(pid: int) -> float:
     return max(_resident(each) for each in _family(pid))
 
 
+def peak_memory(pid: int) -> float:
+    """MB that a process and those it started have held at most, each at its own time."""
+    return sum(_peak(each) for each in _family(pid))
+
+
 def _family(pid: int) -> list[int]:
     found = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
@@ -86,3 +91,8 @@ def _own_seconds(pid: int) -> float:
 def _resident(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / _MB
+
+
+def _peak(pid: int) -> float:
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024 / _MB

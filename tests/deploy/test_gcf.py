@@ -98,7 +98,7 @@ def test_gcloud_is_called_with_the_entry_point_the_settings_and_the_secrets() ->
         "SUPABASE_ANON_KEY=anon-key",
         "WPP_BASE_URL=https://wpp.example.org",
         "CORS_ALLOW_ORIGIN=https://a.example, https://b.example",
-        "THREADS=16",
+        "THREADS=80",
     ]
 
 

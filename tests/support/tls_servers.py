@@ -37,12 +37,15 @@ def response(body: bytes, *headers: bytes) -> bytes:
 
 
 class Server:
-    """Accepts, reads the head of a request, and lets `talk` send whatever it likes."""
+    """Accepts, reads the head of a request unless it is left to `talk`, and lets `talk` send whatever it likes."""
 
-    def __init__(self, talk: Talk, context: ssl.SSLContext | None = None, port: int = 0) -> None:
+    def __init__(
+        self, talk: Talk, context: ssl.SSLContext | None = None, port: int = 0, *, reads_head: bool = True
+    ) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
         self.talk = talk
+        self._reads_head = reads_head
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
@@ -71,17 +74,38 @@ class Server:
             connection.settimeout(30)
             stream = self._context.wrap_socket(connection, server_side=True) if self._context else connection
             with stream:
-                self.requests.append(stream.recv(65536))
+                if self._reads_head:
+                    self.requests.append(stream.recv(65536))
                 self.talk(stream)
 
 
 @contextmanager
-def serving(talk: Talk, context: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Server]:
-    server = Server(talk, context, port)
+def serving(
+    talk: Talk, context: ssl.SSLContext | None = None, port: int = 0, *, reads_head: bool = True
+) -> Iterator[Server]:
+    server = Server(talk, context, port, reads_head=reads_head)
     try:
         yield server
     finally:
         server.close()
+
+
+def relaying(port: int) -> Talk:
+    """What another server on this machine answers."""
+
+    def talk(connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as behind:
+            threading.Thread(target=_pump, args=[behind, connection], daemon=True).start()
+            _pump(connection, behind)
+
+    return talk
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+        sink.shutdown(socket.SHUT_RDWR)
 
 
 def sending(*responses: bytes) -> Talk:

@@ -3,33 +3,82 @@
     FUNCTIONS_DIR=functions REQUEST_LIMIT_SECONDS=60 gunicorn --config gunicorn.conf.py --bind 127.0.0.1:9100
 
 Nothing of `wpp` is imported here: the master process must not hold an old version of it when a reload (SIGHUP) starts
-workers on a new one.
+workers on a new one. Nor is anything that uses `ssl`, such as `requests`: a worker patches it for gevent when it starts.
 """
 
 from __future__ import annotations
 
 import os
-import signal
+import resource
 import sys
-import threading
 import time
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gunicorn.workers.ggevent import GeventWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_REQUEST_LIMIT = float(os.environ.get("REQUEST_LIMIT_SECONDS", "").strip() or 60)
+_BODY_SECONDS = 10.0  # from a request's head to the end of its body, which has 64 KiB at most
+_LINGER = 3.0  # seconds in which a stopping worker still answers on connections that were kept open
+
+
+class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's gevent worker, but when it stops, connections without a request do not keep it until their clients hang up."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._idle: dict[gevent.Greenlet, gevent.Timeout] = {}
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """Around the wait for the next request of a connection; ends it without an error."""
+        timeout = gevent.Timeout(self.cfg.keepalive, False)
+        self._idle[gevent.getcurrent()] = timeout
+        try:
+            with timeout:
+                yield
+        finally:
+            del self._idle[gevent.getcurrent()]
+
+    def run(self) -> None:
+        gevent.spawn(self._close_idle)
+        super().run()
+
+    def _close_idle(self) -> None:
+        while self.alive:
+            gevent.sleep(0.2)
+        gevent.sleep(_LINGER)
+        for greenlet, timeout in list(self._idle.items()):
+            greenlet.kill(timeout, block=False)
+
 
 wsgi_app = "wpp.faas.server:app_from_environment()"
 bind = "127.0.0.1:9100"
 
-# A call mostly waits: for Supabase, for the platform, and up to 20 seconds for a QR. So few processes and many threads.
-# Never fewer than two processes, so that there is one left while the other is replaced.
-worker_class = "gthread"
-workers = min(max(2, len(os.sched_getaffinity(0))), 4)
-threads = 32
+# A call mostly waits: for Supabase, for the platform, and up to 20 seconds for a QR. On gevent one that waits costs 0.1 MB and
+# no thread. Two processes, so that there is one left while the other is replaced: one answers about 400 calls a second.
+worker_class = Worker
+workers = int(os.environ.get("WEB_CONCURRENCY", "").strip() or 2)
+# For each. Who comes beyond that waits in the kernel, the one place where waiting does not count for a call's deadline.
+worker_connections = 1000
+# Python's own limit is often 1,024 files: a connection of a caller may need one or two upstream.
+_FILES = 4 * worker_connections
 
-# With threads this is no limit for a request, only for a worker that does nothing at all any more; see _watch.
-timeout = 60
+# Head of a request: a token has 8,000 characters at most, and browsers and gateways send about 30 fields.
+limit_request_line = 4094
+limit_request_field_size = 8190
+limit_request_fields = 64
+
+# For a worker that does nothing at all any more, as a function that computes without end: all its calls end with it.
+timeout = 30
 # A stopping worker finishes what it has begun: longer than the functions' own deadline of 28 seconds.
 graceful_timeout = 35
 # Longer than the gateways keep an idle connection (Kong 60 seconds, Envoy 30 as configured beside this file), so that it is
-# never this side that hangs up while the next request is on its way.
+# never this side that hangs up while the next request is on its way. The head of a request has as long.
 keepalive = 75
 
 # The functions log each call themselves. No files: the container's root is read-only.
@@ -38,42 +87,43 @@ errorlog = "-"
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn makes a file of its own there
 control_socket_disable = True
 
-_REQUEST_LIMIT = float(os.environ.get("REQUEST_LIMIT_SECONDS", "").strip() or 60)
-_LINGER = 3.0  # seconds in which a stopping worker still answers on connections that were kept open
-_started: dict[int, float] = {}
+_limits: dict[Any, gevent.Greenlet] = {}
+
+
+class _BodyInTime:
+    """The source of a request's body, for as long as a body may take. Later reads raise TimeoutError."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self._give_up = time.monotonic() + _BODY_SECONDS
+
+    def read(self, size: int) -> bytes:
+        seconds = max(0.0, self._give_up - time.monotonic())
+        with gevent.Timeout(seconds, TimeoutError("the body did not arrive in time")):
+            data: bytes = self._reader.read(size)
+            return data
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001
     """Ties the worker to the release that `current` points at now, whatever it imports later."""
     sys.path[:] = [os.path.realpath(path) for path in sys.path]
     sys.path_importer_cache.clear()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _FILES:
+        wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def pre_request(worker: Any, request: Any) -> None:  # noqa: ARG001
-    _started[threading.get_ident()] = time.monotonic()
+def pre_request(worker: Any, request: Any) -> None:
+    request.body.reader = _BodyInTime(request.body.reader)
+    _limits[request] = gevent.spawn_later(_REQUEST_LIMIT, _end, worker, gevent.getcurrent())
 
 
 def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:  # noqa: ARG001
-    _started.pop(threading.get_ident(), None)
+    _limits.pop(request).kill(block=False)
 
 
-def post_worker_init(worker: Any) -> None:
-    threading.Thread(target=_watch, args=(worker,), daemon=True).start()
-
-
-def _watch(worker: Any) -> None:
-    """Ends this worker once a request is over the limit: a thread cannot be ended alone. Its other requests end first."""
-    while not _overdue():
-        time.sleep(min(1.0, _REQUEST_LIMIT / 4))
-    worker.log.error("a request is not done after %g seconds: its worker is replaced", _REQUEST_LIMIT)
-    os.kill(worker.pid, signal.SIGTERM)  # takes no new connections any more
-    give_up = time.monotonic() + graceful_timeout
-    time.sleep(_LINGER)
-    while len(_started) > _overdue() and time.monotonic() < give_up:
-        time.sleep(0.1)
-    os._exit(0)
-
-
-def _overdue() -> int:
-    limit = time.monotonic() - _REQUEST_LIMIT
-    return sum(start < limit for start in list(_started.values()))
+def _end(worker: Any, greenlet: gevent.Greenlet) -> None:
+    """Ends the request that `greenlet` works on, and nothing else: a SystemExit passes by a function's `except Exception`."""
+    worker.log.error("a request is not done after %g seconds: it is ended", _REQUEST_LIMIT)
+    greenlet.kill(SystemExit("it takes too long"), block=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import threading
@@ -141,9 +142,11 @@ class _RequestHandler:
             raise MethodNotAllowed("Only POST, GET and OPTIONS are served here")
         runtime = _PROCESS.runtime()
         access_token = bearer_token(self._request.headers.get("authorization"))
-        call = Call(access_token, self._request.json_object(), self._request.headers)
         seconds_left = self._request.seconds_left
         invocation = runtime.begin(self._function.name, self._request_id, seconds_left, self._trace)
+        # Before the body is read: without a token that we can verify, nobody has us wait for one.
+        invocation.user_id = runtime.caller_check.user_id(access_token, invocation.upstream)
+        call = Call(access_token, self._request.json_object(), self._request.headers)
         try:
             result = self._function.run(invocation, call)
         finally:
@@ -158,7 +161,7 @@ class _RequestHandler:
             extra["Allow"] = "POST, GET, OPTIONS"
         retry_after = getattr(error, "retry_after", None)
         if retry_after is not None:
-            extra["Retry-After"] = str(round(min(retry_after, _LONGEST_RETRY_AFTER)))
+            extra["Retry-After"] = str(math.ceil(min(retry_after, _LONGEST_RETRY_AFTER)))
         if isinstance(error, InvalidToken):
             self._log.info("the token is not accepted: %s", error.reason)
         elif status >= 500:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wpp.errors import BodyIncomplete
 from wpp.faas.function import Function, respond
 from wpp.faas.messages import MAX_BODY_BYTES, Request
 
@@ -17,15 +18,43 @@ if TYPE_CHECKING:
 
     Result = tuple[bytes | Iterator[bytes], int, dict[str, str]]
 
+_TOO_LARGE = b" " * (MAX_BODY_BYTES + 1)
+
 
 def serve(function: Function, request: flask.Request) -> Result:
-    """The result of a function's target."""
-    announced = request.content_length or 0
-    # A body whose Content-Length is too large is not read at all.
-    body = b" " * (MAX_BODY_BYTES + 1) if announced > MAX_BODY_BYTES else request.stream.read(MAX_BODY_BYTES + 1)
+    """What the target of a function returns."""
+    body = _Body(request)
     headers = {name.lower(): value for name, value in request.headers.items()}
-    answer = respond(function, Request(request.method, headers, body))
-    if len(body) > MAX_BODY_BYTES:
-        # Unless the answer is a stream, functions-framework then reads the rest of the body into memory, whatever its size.
+    answer = respond(function, Request(request.method, headers, body.read))
+    if body.may_be_large:
+        # After an answer that is not a stream, functions-framework reads what is left of the body into memory, whatever its size.
         return iter([answer.body]), answer.status, dict(answer.headers)
     return answer.body, answer.status, dict(answer.headers)
+
+
+class _Body:
+    """The body of a request, of which no more is read than tells that it is too large."""
+
+    def __init__(self, request: flask.Request) -> None:
+        self._request = request
+        announced = request.content_length
+        self.may_be_large = (
+            announced > MAX_BODY_BYTES if announced is not None else "Transfer-Encoding" in request.headers
+        )
+        """Whether there may be more than 64 KiB of it that nobody has read."""
+
+    def read(self) -> bytes:
+        """At most MAX_BODY_BYTES + 1 bytes. Raises BodyIncomplete."""
+        announced = self._request.content_length or 0
+        if announced > MAX_BODY_BYTES:
+            return _TOO_LARGE
+        from werkzeug.exceptions import ClientDisconnected
+
+        try:
+            body = self._request.stream.read(MAX_BODY_BYTES + 1)
+        except (ClientDisconnected, OSError) as error:  # a server's time limit is a TimeoutError, and becomes either
+            raise BodyIncomplete("The body did not arrive in time") from error
+        if len(body) < announced:
+            raise BodyIncomplete("The body ended early")
+        self.may_be_large = len(body) > MAX_BODY_BYTES
+        return body

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wpp.errors import BadRequest, BodyTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MAX_BODY_BYTES = 64 * 1024
 _WHITE_SPACE = " \t\r\n"  # JSON's; Python strips more, so that b"\x1e" would count as an empty body
@@ -18,8 +18,9 @@ class Request(NamedTuple):
     method: str
     headers: Mapping[str, str]
     """Names in lower case."""
-    body: bytes = b""
-    """Cut after MAX_BODY_BYTES + 1: an adapter need not read more to know that it is too large."""
+    body: bytes | Callable[[], bytes] = b""
+    """At most MAX_BODY_BYTES + 1 of it: adapters need not read more to tell that it is too large. A callable reads it, which
+    may raise BodyIncomplete: that is put off until the caller's token was checked."""
     request_id: str | None = None
     """The runtime's own id of this invocation, if it has one."""
     seconds_left: float | None = None
@@ -29,11 +30,12 @@ class Request(NamedTuple):
         return f"Request({self.method}, ***)"
 
     def json_object(self) -> dict[str, Any]:
-        """The decoded body, `{}` for an empty one. Raises BadRequest, BodyTooLarge."""
-        if len(self.body) > MAX_BODY_BYTES:
+        """The decoded body, `{}` for an empty one. Raises BadRequest, BodyTooLarge, BodyIncomplete."""
+        body = self.body() if callable(self.body) else self.body
+        if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge(f"The body is larger than {MAX_BODY_BYTES // 1024} KiB")
         try:
-            text = self.body.decode()
+            text = body.decode()
             value = json.loads(text) if text.strip(_WHITE_SPACE) else {}
         except (ValueError, RecursionError) as error:
             raise BadRequest("The body is not valid JSON") from error

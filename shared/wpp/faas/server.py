@@ -47,8 +47,8 @@ def create_app(folder: Path) -> flask.Flask:
             return _error(500, "function_broken", f"The function {name} could not be loaded; the log says why")
         try:
             result: flask.typing.ResponseReturnValue = target(flask.request)
-        except SystemExit as error:  # it would end the worker, and every other call under way in it
-            raise RuntimeError(f"{name} called exit") from error
+        except SystemExit as error:  # by the function itself, or by the server because it takes too long
+            raise RuntimeError(f"{name} was ended: {error}").with_traceback(error.__traceback__) from error
         return result
 
     def health() -> flask.typing.ResponseReturnValue:

@@ -196,7 +196,7 @@ class HeldClaim:
         return row
 
     def _tick(self, worker: threading.Thread) -> float | None:
-        if not worker.is_alive():
+        if not _is_alive(worker):
             return None
         try:
             self._change(self._beat_rows, lambda record: record, attempts=_BEAT_ATTEMPTS)
@@ -205,3 +205,10 @@ class HeldClaim:
         except WppError:
             return _SECONDS_AFTER_A_FAILED_BEAT
         return BEAT_SECONDS
+
+
+def _is_alive(thread: threading.Thread) -> bool:
+    try:
+        return thread.is_alive()
+    except RuntimeError:  # from Python 3.13 on, what gevent has in the place of an ended greenlet's thread
+        return False

@@ -85,7 +85,7 @@ def running_session(
 def _identify(invocation: Invocation, access_token: str) -> Organization:
     """Checks the access token, and has Supabase confirm the session while the caller's organization is read."""
     check, upstream = invocation.runtime.caller_check, invocation.upstream
-    user_id = check.user_id(access_token, upstream)
+    user_id = invocation.user_id or check.user_id(access_token, upstream)
     try:
         with upstream.alongside(lambda: check.confirm(access_token, user_id, upstream)) as confirmation:
             organization = invocation.rows.of_user(user_id)

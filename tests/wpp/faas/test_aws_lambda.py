@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import uuid
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +60,13 @@ def _process(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> None:
     monkeypatch.setattr(function, "_PROCESS", function.Process())
 
 
-def recorded(name: str, token: str | None = "t.t.t") -> dict[str, Any]:
+@pytest.fixture
+def token(stack: Stack) -> str:
+    user_id = stack.supabase.add_user(f"{uuid.uuid4()}@example.com")
+    return stack.supabase.auth.sign(stack.supabase.auth.claims(user_id))
+
+
+def recorded(name: str, token: str | None = None) -> dict[str, Any]:
     event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
     if token is not None:
         event["headers"] = {**(event["headers"] or {}), "AuthoriZation": f"Bearer {token}"}
@@ -72,12 +79,12 @@ def serve(event: dict[str, Any], echo: Echo | None = None, context: Context | No
 
 
 @pytest.mark.parametrize("name", POSTS)
-def test_a_recorded_post_reaches_the_function(name: str) -> None:
+def test_a_recorded_post_reaches_the_function(token: str, name: str) -> None:
     echo = Echo()
-    status, body = serve(recorded(name), echo)
+    status, body = serve(recorded(name, token), echo)
     assert (status, echo.body) == (200, {})
     assert body["request_id"] == Context().aws_request_id
-    assert echo.headers["authorization"] == "Bearer t.t.t"
+    assert echo.headers["authorization"] == f"Bearer {token}"
     assert all(header == header.lower() for header in echo.headers)
 
 
@@ -89,24 +96,25 @@ def test_the_event_is_left_as_it_came() -> None:
 
 
 def test_null_headers_are_no_headers() -> None:
-    assert serve(recorded("http_api_null_headers", token=None))[0] == 401
+    assert serve(recorded("http_api_null_headers"))[0] == 401
 
 
-def test_base64_that_is_none_is_a_bad_body() -> None:
-    status, body = serve(recorded("http_api_bad_base64"))
+def test_base64_that_is_none_is_a_bad_body(token: str) -> None:
+    status, body = serve(recorded("http_api_bad_base64", token))
     assert (status, body["code"]) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("body", ["\ud800", '{"a": "\ud800"}'])
-def test_a_body_that_no_utf8_can_hold_is_a_bad_body(body: str) -> None:
-    assert serve(recorded("http_api") | {"body": body})[0] == 400
+def test_a_body_that_no_utf8_can_hold_is_a_bad_body(token: str, body: str) -> None:
+    assert serve(recorded("http_api", token) | {"body": body})[0] == 400
 
 
 @pytest.mark.parametrize("base64", [False, True])
 @pytest.mark.parametrize("size", [65_540, 6_000_000])
-def test_a_large_body_is_413(base64: bool, size: int) -> None:
+def test_a_large_body_is_413(token: str, base64: bool, size: int) -> None:
     body = "QUFB" * (size // 3 + 1) if base64 else "A" * size
-    assert serve(recorded("http_api") | {"body": body, "isBase64Encoded": base64})[0] == 413
+    event = recorded("http_api", token) | {"body": body, "isBase64Encoded": base64}
+    assert serve(event)[0] == 413
 
 
 @pytest.mark.parametrize(
@@ -118,13 +126,13 @@ def test_an_event_of_no_known_shape_is_answered_405(event: Any) -> None:
 
 @pytest.mark.parametrize("name", ["payload_1_0", "scheduled"])
 def test_an_event_of_another_kind_is_answered_405(name: str) -> None:
-    assert serve(recorded(name, token=None))[0] == 405
+    assert serve(recorded(name))[0] == 405
 
 
-def test_the_deadline_is_what_lambda_leaves_where_that_is_less() -> None:
+def test_the_deadline_is_what_lambda_leaves_where_that_is_less(token: str) -> None:
     short, long = Echo(), Echo()
-    serve(recorded("http_api"), short, Context(milliseconds=3000))
-    serve(recorded("http_api"), long, Context(milliseconds=600_000))
+    serve(recorded("http_api", token), short, Context(milliseconds=3000))
+    serve(recorded("http_api", token), long, Context(milliseconds=600_000))
     # A little less: what has passed since the event came counts.
     assert (short.total, long.total) == pytest.approx((3.0, 28.0), abs=0.5)
 

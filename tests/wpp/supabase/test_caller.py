@@ -15,22 +15,31 @@ import pytest
 from emulator.faults import Fault
 from emulator.stack import Stack
 from tests.support.faults import FAULTS
+from tests.support.servers import wait_for
+from wpp.clock import Clock
 from wpp.config import config_from
-from wpp.errors import (
-    DeadlinePassed,
-    InvalidToken,
-    MissingAuthorization,
-    UpstreamBroken,
-    UpstreamError,
-    UpstreamRefused,
-)
+from wpp.errors import DeadlinePassed, InvalidToken, KeysUnavailable, MissingAuthorization, UpstreamRefused, WppError
 from wpp.runtime import Runtime
 from wpp.supabase.caller import bearer_token
+from wpp.supabase.signing_keys import SigningKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 USER = str(uuid.UUID(int=7))
+
+
+class Later:
+    """A clock that a test moves forward by `seconds`."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.clock = Clock(monotonic=lambda: time.monotonic() + self.seconds)
+
+
+@pytest.fixture
+def clock() -> Later:
+    return Later()
 
 
 @pytest.fixture
@@ -42,11 +51,11 @@ def jwks_runtime(stack: Stack) -> Iterator[Runtime]:
     runtime.close()
 
 
-def _without_a_shared_secret(stack: Stack) -> Runtime:
+def _without_a_shared_secret(stack: Stack, clock: Clock | None = None) -> Runtime:
     env = stack.environment()
     del env["SUPABASE_JWT_SECRET"]
     stack.supabase.auth.signing_key("ES256")
-    return Runtime(config_from(env))
+    return Runtime(config_from(env), clock)
 
 
 @pytest.fixture
@@ -72,15 +81,8 @@ def test_the_keys_are_loaded_once(stack: Stack, jwks_runtime: Runtime, user_id: 
     assert stack.supabase_server.count("auth.jwks") == 1
 
 
-def test_a_new_key_is_found_but_made_up_ids_load_nothing_for_a_minute(
-    stack: Stack, user_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from wpp.clock import Clock
-    from wpp.supabase.signing_keys import SigningKeys
-
-    seconds = [1000.0]
-    clock = Clock(monotonic=lambda: seconds[0])
-    keys = SigningKeys(stack.supabase_server.url, clock)
+def test_a_new_key_is_found_within_5_seconds_and_made_up_ids_load_nothing_meanwhile(stack: Stack, clock: Later) -> None:
+    keys = SigningKeys(stack.supabase_server.url, clock.clock)
     runtime = Runtime(config_from(stack.environment()))
     upstream = runtime.begin("test", "r", 5).upstream
     first = stack.supabase.auth.signing_key("ES256").id
@@ -90,27 +92,96 @@ def test_a_new_key_is_found_but_made_up_ids_load_nothing_for_a_minute(
     second = stack.supabase.auth.signing_key("ES256").id
     assert keys.find(second, upstream) is None
     assert stack.supabase_server.count("auth.jwks") == 1
-    seconds[0] += 61
+    clock.seconds += 5
     assert keys.find(second, upstream)
     for _ in range(5):
         assert keys.find(str(uuid.uuid4()), upstream) is None
     assert stack.supabase_server.count("auth.jwks") == 2
 
     stack.supabase.auth.rotate_key("ES256")
-    seconds[0] += 599
+    clock.seconds += 594
     assert keys.find(second, upstream)
     assert stack.supabase_server.count("auth.jwks") == 2
-    seconds[0] += 2
+    clock.seconds += 7
     assert keys.find(second, upstream) is None  # withdrawn, and forgotten within ten minutes
     assert stack.supabase_server.count("auth.jwks") == 3
     runtime.close()
 
 
-def test_keys_that_cannot_be_had_are_no_401(stack: Stack, jwks_runtime: Runtime, user_id: str) -> None:
+@pytest.mark.parametrize(("status", "outcome"), [(404, InvalidToken), (401, KeysUnavailable), (500, KeysUnavailable)])
+def test_forged_tokens_cost_next_to_nothing_while_the_keys_cannot_be_loaded(
+    stack: Stack, jwks_runtime: Runtime, user_id: str, status: int, outcome: type[WppError]
+) -> None:
     token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
-    stack.supabase_server.inject(Fault("auth.jwks", status=200, body=b"<html>"))
-    with pytest.raises(UpstreamBroken):
-        checked(jwks_runtime, token)
+    stack.supabase_server.inject(Fault("auth.jwks", status=status, times=None))
+    for _ in range(12):
+        with pytest.raises(outcome):
+            checked(jwks_runtime, token)
+    assert stack.supabase_server.count("auth.jwks") <= 4
+
+
+def test_keys_that_cannot_be_read_are_asked_for_again_after_the_time_that_the_caller_is_told(
+    stack: Stack, clock: Later, user_id: str
+) -> None:
+    with closing(_without_a_shared_secret(stack, clock.clock)) as runtime:
+        token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
+        stack.supabase_server.inject(Fault("auth.jwks", status=200, body=b"<html>", times=1))
+        with pytest.raises(KeysUnavailable, match="without a list of keys") as caught:
+            checked(runtime, token)
+        clock.seconds += caught.value.retry_after
+        assert checked(runtime, token) == user_id
+
+
+def test_keys_that_are_known_outlive_a_load_that_fails(stack: Stack, clock: Later, user_id: str) -> None:
+    with closing(_without_a_shared_secret(stack, clock.clock)) as runtime:
+        token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
+        checked(runtime, token)
+        stack.supabase_server.inject(Fault("auth.jwks", status=503, times=None))
+        clock.seconds += 5
+        with pytest.raises(KeysUnavailable):
+            runtime.signing_keys.find("made up", runtime.begin("test", "r", 5).upstream)
+        assert checked(runtime, token) == user_id
+        clock.seconds += 600
+        with pytest.raises(KeysUnavailable):
+            checked(runtime, token)
+
+
+def test_callers_share_one_load_and_none_waits_beyond_its_own_deadline(
+    stack: Stack, jwks_runtime: Runtime, user_id: str
+) -> None:
+    token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
+    stack.supabase_server.inject(Fault("auth.jwks", status=0, delay=1.5))
+    with ThreadPoolExecutor(21) as threads:
+        patient = [threads.submit(checked, jwks_runtime, token) for _ in range(20)]
+        wait_for(lambda: jwks_runtime.signing_keys.is_loading)
+        hurried = jwks_runtime.begin("test", "r", 0.3).upstream
+        with pytest.raises(DeadlinePassed):
+            jwks_runtime.caller_check.user_id(token, hurried)
+        assert not any(future.done() for future in patient)
+    assert {future.result() for future in patient} == {user_id}
+    assert stack.supabase_server.count("auth.jwks") == 1
+
+
+def test_a_load_that_a_deadline_cuts_short_says_nothing_about_the_keys(
+    stack: Stack, jwks_runtime: Runtime, user_id: str
+) -> None:
+    token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
+    with pytest.raises(DeadlinePassed):
+        jwks_runtime.caller_check.user_id(token, jwks_runtime.begin("test", "r", 0).upstream)
+    assert checked(jwks_runtime, token) == user_id
+
+
+def test_a_token_of_the_shared_secret_never_waits_for_the_keys(stack: Stack, runtime: Runtime, user_id: str) -> None:
+    stack.supabase_server.inject(Fault("auth.jwks", "hang"))
+    foreign = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
+    token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id))
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(checked, runtime, foreign)
+        wait_for(lambda: runtime.signing_keys.is_loading)
+        assert checked(runtime, token) == user_id
+        assert not waiting.done()
+        with pytest.raises((KeysUnavailable, DeadlinePassed)):
+            waiting.result()
 
 
 def test_every_fault_of_the_keys_ends_documented_in_time_and_is_over_with_the_fault() -> None:
@@ -127,15 +198,17 @@ def test_every_fault_of_the_keys_ends_documented_in_time_and_is_over_with_the_fa
 
 
 def _break_the_keys(fault: str, times: int | None) -> None:
-    with Stack() as stack, closing(_without_a_shared_secret(stack)) as runtime:
+    clock = Later()
+    with Stack() as stack, closing(_without_a_shared_secret(stack, clock.clock)) as runtime:
         user_id = stack.supabase.add_user("user@example.com")
         token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
         stack.supabase_server.inject(replace(FAULTS[fault], call="auth.jwks", times=times))
         began = time.monotonic()
-        with suppress(UpstreamError, DeadlinePassed):
+        with suppress(*((InvalidToken,) if fault == "404" else (KeysUnavailable, DeadlinePassed))):
             runtime.caller_check.user_id(token, runtime.begin("test", "r", 1.5).upstream)
         assert time.monotonic() - began < 1.5
         stack.supabase_server.clear_faults()
+        clock.seconds += 5
         assert checked(runtime, token) == user_id
 
 
