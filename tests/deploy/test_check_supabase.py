@@ -161,4 +161,5 @@ def describe_as(product: Stack, version: str, headers: dict[str, str]) -> None:
 def test_a_postgrest_that_does_not_describe_its_tables_is_found(product: Stack) -> None:
     body = b'{"code":"PGRST126","message":"Root endpoint metadata is disabled"}'
     product.supabase_server.inject(Fault(OPENAPI, status=404, body=body, times=None))
-    assert set(problems(product)) == {"version", "columns"}
+    expected = ["Supabase refused with status 404 (rest.openapi)"]
+    assert problems(product) == {"version": expected, "columns": expected}
