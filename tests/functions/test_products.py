@@ -225,7 +225,7 @@ def test_a_keyed_and_an_unkeyed_further_number_are_never_shared(caller: Caller) 
     from emulator.faults import Fault
 
     caller.create()
-    caller.stack.supabase_server.inject(Fault(f"rest.PATCH.{TABLE}", status=503, times=None))
+    caller.stack.supabase_server.inject(Fault(f"rest.PATCH.{TABLE}", status=400, times=None))
     assert caller.create({"add_new": True}, Idempotency_Key="one").status_code == 502
     caller.stack.supabase_server.clear_faults()
     unkeyed = caller.create({"add_new": True}).json()["session"]

@@ -120,7 +120,7 @@ def test_a_session_that_goes_offline_while_its_qr_is_waited_for_is_started(calle
 
 def test_a_further_number_whose_saving_failed_is_finished_by_the_next_request(caller: Caller) -> None:
     caller.create()
-    lost = Fault("rest.PATCH.messenger_integrations", status=503, times=None)
+    lost = Fault(PATCH, status=400, times=None)
     caller.stack.supabase_server.inject(lost)
     assert caller.create({"add_new": True}).status_code == 502
     caller.stack.supabase_server.clear_faults()
