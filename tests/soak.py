@@ -65,6 +65,8 @@ def _connect(caller: Caller, servers: list[FunctionProcess], began: float) -> Co
             statuses[0] += 1
             continue
         statuses[answer.status_code] += 1
+        if answer.status_code == 500:
+            print(f"unexpected: {answer.text}")
         if answer.status_code == 200 and answer.json()["status"] == "qr_issued":
             break
         time.sleep(min(float(answer.headers.get("Retry-After", 0.2)), 5))

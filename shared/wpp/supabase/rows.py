@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,12 +101,11 @@ class Rows:
     def by_id(self, row_id: str) -> Integration | None:
         """Raises RowUnreadable if it is too large or too deep to be read whole, UpstreamError, DeadlinePassed."""
         query = {"id": f"eq.{row_id}"}
-        try:
-            return next(iter(self._of_table(query, _COLUMNS)), None)
-        except UpstreamUnreadable as error:
-            if not self._of_table(query, _OUR_COLUMNS):  # it is not the row then
-                raise
-            raise RowUnreadable(row_id, "settings", "is too large or too deep to be read") from error
+        for _ in range(2):  # a proxy's page instead of a response says nothing about the row
+            with suppress(UpstreamUnreadable):
+                return next(iter(self._of_table(query, _COLUMNS)), None)
+        self._of_table(query, _OUR_COLUMNS)  # raises if it is not the row
+        raise RowUnreadable(row_id, "settings", "is too large or too deep to be read")
 
     def is_table_of_users_visible(self) -> bool:
         """Whether our key sees any profile at all."""

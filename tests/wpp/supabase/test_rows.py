@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.faults import Fault
-from wpp.errors import OrganizationNotFound, RowForbidden, UpstreamBroken, UpstreamRefused
+from wpp.errors import OrganizationNotFound, RowForbidden, RowUnreadable, UpstreamBroken, UpstreamRefused
 
 if TYPE_CHECKING:
     from emulator.stack import Stack
@@ -147,6 +147,14 @@ def test_an_answer_that_makes_no_sense_is_an_error(stack: Stack, rows: Rows, org
     stack.supabase_server.inject(Fault("*", status=200, body=body, times=None))
     with pytest.raises(UpstreamBroken):
         rows.of_organization(organization_id)
+
+
+def test_one_malformed_response_does_not_make_a_row_unreadable(stack: Stack, rows: Rows, row: Integration) -> None:
+    stack.supabase_server.inject(Fault("*", status=200, body=b"<html>"))
+    assert rows.by_id(row.id) == row
+    stack.supabase_server.inject(Fault("*", status=200, body=b"<html>", times=2))
+    with pytest.raises(RowUnreadable, match=row.id):
+        rows.by_id(row.id)
 
 
 def test_a_new_style_key_goes_in_apikey_only(stack: Stack, organization_id: str) -> None:
