@@ -1,10 +1,15 @@
-"""A bounded memory. What a process remembers saves requests; losing it costs time and nothing else."""
+"""A bounded memory, and results that are shared: they save requests, and losing them costs time and nothing else."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wpp.clock import Clock
 
 V = TypeVar("V")
 
@@ -37,3 +42,36 @@ class Recent(Generic[V]):
     def clear(self) -> None:
         with self._lock:
             self._values.clear()
+
+    def setdefault(self, key: str, value: V) -> V:
+        with self._lock:
+            known = self._values.get(key)
+        if known is None:
+            self.put(key, value)
+        return value if known is None else known
+
+
+class Shared(Generic[V]):
+    """The last result of something that several ask for at the same time, such as the state of one session."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._began = float("-inf")
+        self._result: V | None = None
+
+    def result(self, max_age: float, patience: float, clock: Clock, ask: Callable[[], V]) -> V:
+        """What `ask` returns, or what it returned to somebody else who asked at most `max_age` seconds ago.
+
+        Whoever waits for somebody else for more than `patience` seconds asks for themselves. Errors are not shared.
+        """
+        is_ours = self._lock.acquire(timeout=max(0.0, patience))
+        try:
+            if self._result is not None and clock.monotonic() - self._began <= max_age:
+                return self._result
+            began = clock.monotonic()
+            result = ask()
+            self._began, self._result = began, result
+            return result
+        finally:
+            if is_ours:
+                self._lock.release()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wpp.clock import Clock, Deadline, Ticker
 from wpp.http.threads import submit
 from wpp.http.upstream import Trace, Upstream
-from wpp.recent import Recent
+from wpp.recent import Recent, Shared
 from wpp.supabase.caller import CallerCheck
 from wpp.supabase.rows import Rows
 from wpp.supabase.signing_keys import SigningKeys
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wpp.clock import Tick
     from wpp.config import Config
     from wpp.http.transport import Transport
+    from wpp.platform.state import SessionState
     from wpp.platform.token import AccessToken
 
 _LOG = logging.getLogger("wpp")
@@ -50,6 +51,8 @@ class Memory:
         """By API key, for sessions last seen connected: their QR is not worth asking for in advance."""
         self.claims_seen: Recent[tuple[str, int | None, float]] = Recent(_CLAIMS)
         """By row: id and beat of the claim last seen there, and since when it has been seen unchanged, by our monotonic clock."""
+        self.looks: Recent[Shared[SessionState]] = Recent(_CLAIMS)
+        """By API key: the last look at a session whose QR is waited for."""
         self.postponed: Recent[tuple[float, float]] = Recent()
         """What failed and only helps: until when it is not tried again, by our monotonic clock, and the pause that led there."""
         self.abandoned_claims: Recent[bool] = Recent(_CLAIMS)

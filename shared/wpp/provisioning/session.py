@@ -15,6 +15,7 @@ from wpp.provisioning.facts import WEBHOOK_PATIENCE, Facts
 from wpp.provisioning.helping import HELP_SECONDS
 from wpp.provisioning.record import record_of
 from wpp.provisioning.start import Start
+from wpp.recent import Shared
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
-POLL_SECONDS = 0.15
-"""Between two looks for a QR: it is shown at most this long after it exists, plus one round trip."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.15, 1.0
+"""Seconds between two looks for a QR; in between, a share of the time waited, so that a late one is not missed by much."""
+_SHARE_OF_THE_WAIT = 0.08
 _LONGEST_PAUSE = 2.0  # seconds between two looks while they fail
 _EARLY_QR_PATIENCE = 3.0  # seconds
 _FRESH_KEY_SECONDS = 60.0  # in which the platform may still refuse a key that it just handed out
@@ -84,17 +86,18 @@ class Session:
         Running out of time is not a failure: the session is then still starting.
         """
         clock = self._upstream.clock
-        until = clock.monotonic() + min(self._invocation.config.qr_wait_seconds, self._upstream.deadline.remaining())
+        began = clock.monotonic()
+        until = began + min(self._invocation.config.qr_wait_seconds, self._upstream.deadline.remaining())
         trouble: UpstreamError | None = None
-        looks, pause = 0, POLL_SECONDS
+        looks, pause = 0, SHORTEST_PAUSE
         while not state.is_settled and clock.monotonic() + pause < until:
             clock.sleep(pause)
             looks += 1
             try:
-                state, trouble = self._look(with_status=looks % _STATUS_EVERY == 0), None
+                state, trouble = self._shared_look(pause, with_status=looks % _STATUS_EVERY == 0), None
                 if state.state is State.ENDED:
                     state = self._start.of_known_client()
-                pause = POLL_SECONDS
+                pause = pause_after(clock.monotonic() - began)
             except AMBIGUOUS as error:
                 trouble = error
                 pause = max(error.retry_after or 0.0, min(2 * pause, _LONGEST_PAUSE))
@@ -104,6 +107,12 @@ class Session:
             self._invocation.warn(f"the last look for a QR failed: {trouble}")
         self._observe(state)
         return state
+
+    def _shared_look(self, pause: float, *, with_status: bool) -> SessionState:
+        """The state now, or as somebody else who waits for this session has just seen it."""
+        look = self._invocation.memory.looks.setdefault(self.credentials.api_key, Shared())
+        patience = min(pause, self._upstream.deadline.remaining())
+        return look.result(pause / 2, patience, self._upstream.clock, lambda: self._look(with_status=with_status))
 
     def _read(self, *, is_new: bool) -> SessionState:
         """Status and QR in one round trip, and beside them what is still to be done for the row."""
@@ -153,6 +162,11 @@ class Session:
             self._connected.put(self.credentials.api_key, True)
         else:
             self._connected.forget(self.credentials.api_key)
+
+
+def pause_after(waited: float) -> float:
+    """Seconds until the next look for a QR after so many seconds of waiting."""
+    return min(max(SHORTEST_PAUSE, _SHARE_OF_THE_WAIT * waited), LONGEST_PAUSE)
 
 
 def _with_qr(state: SessionState, qr_future: Future[str | None] | None) -> SessionState:
