@@ -137,7 +137,7 @@ def _status(invocation: Invocation, options: argparse.Namespace) -> _Result:
 def _qr(invocation: Invocation, options: argparse.Namespace) -> _Result:
     row = _row(invocation, options)
     session = Session(invocation, stored_client(invocation, row))
-    state = session.bring_forward()
+    state = session.ensure_started()
     if options.wait and not state.is_settled and sys.stderr.isatty():
         print(f"waiting up to {options.wait:g} s for a QR", file=sys.stderr)
     state = session.wait_for_qr(state)

@@ -14,7 +14,7 @@
     │   ├── RowForbidden         409  row_forbidden         a unique index of the product's table
     │   └── IdempotencyKeyReused 422  idempotency_key_reused
     ├── UpstreamError                 Supabase or WPP Platform did not do its part
-    │   ├── UpstreamRefused      502  <system>_refused      it said no
+    │   ├── UpstreamRefused      502  <system>_refused      it refused
     │   │   └── KeyRefused       502  platform_refused      the organization's API key is not accepted
     │   ├── UpstreamBroken       502  <system>_unavailable  connection lost, 429, 5xx
     │   │   └── UpstreamUnreadable   502  <system>_unavailable  a malformed or huge answer

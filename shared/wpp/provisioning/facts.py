@@ -59,11 +59,11 @@ class Facts:
             record = self._keyed.recorded(record, self._invocation.upstream.clock.now())
         return record
 
-    def note_start(self) -> None:
+    def record_start(self) -> None:
         """To be called right before `start` is sent."""
         self._started_at = self._invocation.upstream.clock.now()
 
-    def note_refused_start(self) -> None:
+    def record_refused_start(self) -> None:
         self._started_at = None
 
     def save(self) -> None:

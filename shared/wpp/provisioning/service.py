@@ -72,14 +72,14 @@ def running_session(
     """A running session of the client. A key that the platform refuses for good is replaced, once."""
     session = Session(invocation, client, keyed)
     try:
-        return session, session.bring_forward()
+        return session, session.ensure_started()
     except KeyRefused:
         if client.was_created:
             raise
         invocation.log.warning("the stored key is refused; replacing it", fields={"integration": client.row.id})
     client = Creation(invocation, number, keyed, replacing=client.row).obtain(client.row)
     session = Session(invocation, client, keyed)
-    return session, session.bring_forward()
+    return session, session.ensure_started()
 
 
 def _identify(invocation: Invocation, access_token: str) -> Organization:

@@ -1,4 +1,4 @@
-"""One client's WhatsApp session: the state that it is in, and what brings it forward - start, webhook, QR.
+"""One client's WhatsApp session: the state that it is in, and what it still needs - start, webhook, QR.
 
 The live state decides, never a stored one, and a session that runs is never started again.
 """
@@ -44,7 +44,7 @@ class Session:
         self._upstream = invocation.upstream
         self._platform = client.platform
         self._claim = client.claim
-        """Held only until the session of a new client has been brought forward."""
+        """Held only until the session of a new client was started."""
         self._connected = invocation.memory.connected
         self._facts = Facts(invocation, client, keyed)
         self._start = Start(invocation, client, self._facts)
@@ -58,7 +58,7 @@ class Session:
     def credentials(self) -> Credentials:
         return self._platform.credentials
 
-    def bring_forward(self) -> SessionState:
+    def ensure_started(self) -> SessionState:
         """The session's state, after starting it if it had ended.
 
         Raises KeyRefused if the platform does not accept the key any more; UpstreamError, DeadlinePassed.

@@ -33,6 +33,7 @@ class Start:
         self._liveness = Liveness(invocation.memory, self._clock)
         self._platform: WppClient = client.platform
         self._facts = facts
+        self._was_sent = False
 
     def of_new_client(self, claim: HeldClaim) -> SessionState:
         """Starts the session of a client that this invocation created, whose claim it still holds.
@@ -44,14 +45,15 @@ class Start:
             claim.confirm()
         except ClaimLost:
             return _SOMEBODY_ELSE_IS_STARTING
-        self._facts.note_start()
+        self._facts.record_start()
+        self._was_sent = True
         try:
             with self._upstream.alongside(lambda: self.release(claim)):
                 return self._platform.start()
         except AMBIGUOUS:
             return self.of_known_client()
         except UpstreamRefused:
-            self._facts.note_refused_start()
+            self._facts.record_refused_start()
             with self._facts.saving():
                 raise
 
@@ -78,8 +80,10 @@ class Start:
             if state.state is State.ENDED:
                 state = self._sent(claim)
         except (*AMBIGUOUS, DeadlinePassed):
-            # It may be under way all the same: whoever finds the claim dead gives it time.
-            claim.drop()
+            if self._was_sent:  # it may be under way all the same: whoever finds the claim dead gives it time
+                claim.drop()
+            else:
+                claim.release()
             raise
         except ClaimLost:
             claim.drop()
@@ -92,17 +96,20 @@ class Start:
 
     def _sent(self, claim: HeldClaim) -> SessionState:
         claim.confirm()
-        self._facts.note_start()
         with self._facts.registering_webhook():
             try:
-                return self._platform.start()
+                return self._send()
             except AMBIGUOUS as error:
                 self._upstream.pause_after(error, 1)
         state = self._settled_state(START_SECONDS)
         if state.state is not State.ENDED:
             return state
         claim.confirm()
-        self._facts.note_start()
+        return self._send()
+
+    def _send(self) -> SessionState:
+        self._facts.record_start()
+        self._was_sent = True
         return self._platform.start()
 
     def _settled_state(self, seconds: float) -> SessionState:
