@@ -52,8 +52,10 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         while self.alive:
             gevent.sleep(0.2)
         gevent.sleep(_LINGER)
-        for greenlet, timeout in list(self._idle.items()):
-            greenlet.kill(timeout, block=False)
+        while True:  # a request that was under way may leave its connection idle later; the process ends this
+            for greenlet, timeout in list(self._idle.items()):
+                greenlet.kill(timeout, block=False)
+            gevent.sleep(0.2)
 
 
 wsgi_app = "wpp.faas.server:app_from_environment()"
