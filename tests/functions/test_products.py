@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from emulator.faults import Fault
 from emulator.processes import ROOT
 from emulator.stack import Stack
 from emulator.supabase.postgres.databases import SCHEMA
 from tests.support.callers import CREATE, PROVISION, new_caller
+from wpp.errors import UpstreamBroken, UpstreamRefused
 from wpp.faas import function
 from wpp.faas.messages import Request
+from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
     from tests.support.callers import Caller
     from tests.support.ledger import Ledger
+    from wpp.runtime import Runtime
 
 TABLE = "messenger_integrations"
 TRIGGER = f"""
@@ -54,6 +58,13 @@ VARIANTS = {
     "one primary row": Variant(ONE_PRIMARY),
     "one primary row, another provider's": Variant(ONE_PRIMARY, row_of_another_provider=True),
     "one number": Variant(ONE_NUMBER),
+    "one active row, another provider's": Variant(
+        f"create unique index one_active on {TABLE} (organization_id, messenger_type) where is_active;",
+        row_of_another_provider=True,
+        status=409,
+        says="one_active",
+        leaves=1,
+    ),
     "one number, and another is added": Variant(
         ONE_NUMBER, body={"add_new": True}, connected_before=True, status=409, says="one_number"
     ),
@@ -194,6 +205,54 @@ def test_one_odd_row_does_not_stand_in_the_way_of_the_others(caller: Caller, kin
     assert caller.provision().json()["session"] == first["session"]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        '{"wppClaim": {"id": "a", "beat": 1.50}}',
+        '{"wppClaim": {"id": 1.10, "beat": 1}}',
+        '{"wppSubOrgId": 1.50}',
+        '{"wppKeyedBy": 1.50, "wppRequests": 1e400, "wppStartedAt": 1.10}',
+        '"{\\"theirs\\": 1.10}"',
+    ],
+)
+def test_numbers_in_the_place_of_ours_lock_nobody_out(caller: Caller, settings: str) -> None:
+    caller.stack.supabase.insert_row(organization_id=caller.organization_id, is_primary=True, settings={})
+    sql = f"update {TABLE} set settings = %s::jsonb where organization_id = %s"
+    caller.stack.supabase.execute(sql, settings, caller.organization_id)
+    assert caller.create().status_code == 200
+    assert caller.row()["settings"]["wppApiKey"]
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": "\\ud800"}', '{"a": "\\u0000"}'])
+def test_an_encoded_object_that_jsonb_cannot_hold_is_named_and_kept(caller: Caller, text: str) -> None:
+    caller.stack.supabase.insert_row(organization_id=caller.organization_id, is_primary=True, settings=text)
+    assert caller.create().json()["code"] == "row_unreadable"
+    assert caller.row()["settings"] == text
+
+
+def test_an_insert_that_never_succeeds_is_not_repeated_without_end(caller: Caller, runtime: Runtime) -> None:
+    caller.stack.supabase_server.inject(Fault(f"rest.POST.{TABLE}", status=503, times=None))
+    with pytest.raises(UpstreamBroken):
+        connect(runtime.begin("wpp-create", "id"), caller.token)
+    assert caller.stack.supabase_server.count(f"rest.POST.{TABLE}") <= 4
+
+
+def test_a_claim_on_a_start_whose_taking_fails_is_not_left_behind(caller: Caller, runtime: Runtime) -> None:
+    caller.create()
+    caller.stack.platform.disconnect(caller.session().name)
+    caller.stack.supabase_server.inject(Fault(f"rest.PATCH.{TABLE}", status=503, after_effect=True))
+    caller.stack.supabase_server.inject(Fault(f"rest.GET.{TABLE}", status=400))
+    with pytest.raises(UpstreamRefused):
+        connect(runtime.begin("wpp-create", "id"), caller.token)
+    assert "wppClaim" not in caller.row()["settings"]
+
+
+def test_a_malformed_response_to_a_change_is_settled_by_reading(caller: Caller) -> None:
+    fault = Fault(f"rest.PATCH.{TABLE}", status=200, body=b"[1]", after_effect=True, times=2)
+    caller.stack.supabase_server.inject(fault)
+    assert caller.create().status_code == 200
+
+
 def test_numbers_that_are_not_ours_stay_as_they_are_digit_by_digit(caller: Caller) -> None:
     caller.stack.supabase.insert_row(organization_id=caller.organization_id, is_primary=True, settings={})
     numbers = '{"a": 1.10, "b": 1e400, "c": 0.1234567890123456789, "d": -12345678901234567890, "e": ' + "9" * 5000 + "}"
@@ -222,8 +281,6 @@ def test_a_later_empty_row_never_wins_over_one_with_credentials(caller: Caller) 
 
 
 def test_a_keyed_and_an_unkeyed_further_number_are_never_shared(caller: Caller) -> None:
-    from emulator.faults import Fault
-
     caller.create()
     caller.stack.supabase_server.inject(Fault(f"rest.PATCH.{TABLE}", status=400, times=None))
     assert caller.create({"add_new": True}, Idempotency_Key="one").status_code == 502

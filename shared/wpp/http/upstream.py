@@ -227,4 +227,4 @@ def _was_stale(error: UpstreamError) -> bool:
 def _retry_after(response: Response) -> float | None:
     # The date form is rare and needs two clocks to agree: our own backoff is used instead.
     value = response.headers.get("retry-after", "")
-    return float(value) if value.isdigit() and len(value) < 6 else None
+    return float(value) if value.isascii() and value.isdigit() and len(value) < 6 else None

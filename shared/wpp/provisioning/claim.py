@@ -153,14 +153,14 @@ class HeldClaim:
     ) -> Integration:
         if self.row is None:
             raise ClaimLost
-        self.doing = doing or self.doing
+        doing = doing or self.doing
         beat, sent = self._beat + 1, self._clock.monotonic()
 
         def edit(current: Integration) -> Mapping[str, Any] | None:
             if self.row is None:
                 raise ClaimLost  # released meanwhile: a beat must not put the claim back
             record = writable_record_of(current)
-            changed = change(record).released() if release else self._claimed(change(record), beat)
+            changed = change(record).released() if release else self._claimed(change(record), beat, doing)
             if changed == record and (current.is_active or not activate):
                 return None  # also our own change, the response to which was lost
             if not self._is_ours(record):
@@ -172,6 +172,7 @@ class HeldClaim:
             raise ClaimLost
         with self._lock:
             if self.row is not None:
+                self.doing = doing
                 self.row, self._beat, self._confirmed_at = row, max(beat, self._beat), max(sent, self._confirmed_at)
         return row
 
@@ -185,8 +186,8 @@ class HeldClaim:
     def _is_in(self, record: Record) -> bool:
         return record.claim is not None and record.claim.id == self.id
 
-    def _claimed(self, record: Record, beat: int = 0) -> Record:
-        return record.claimed(Claim(self.id, beat, self.doing), self._old_expiry)
+    def _claimed(self, record: Record, beat: int = 0, doing: Doing | None = None) -> Record:
+        return record.claimed(Claim(self.id, beat, doing or self.doing), self._old_expiry)
 
     def _hold(self, row: Integration | None, sent: float) -> Integration | None:
         if row is not None and self._is_in(record_of(row)):

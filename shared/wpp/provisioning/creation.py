@@ -62,6 +62,7 @@ class Creation:
         self._stop_first = stop_first
         self._claim = self._new_claim()
         self._awaited: str | None = None
+        self._inserts = 0
         self._credentials: Credentials | None = None
         """As the platform gave them: should the row vanish before they are saved, they go into the next one."""
 
@@ -113,8 +114,9 @@ class Creation:
 
     def _look_again(self, looks: int) -> Integration | None:
         try:
-            # Looked for often: a creation takes a second, and those who wait for it should not wait much longer.
-            self._upstream.pause(min(looks, 2), "waiting for another request that creates this connection")
+            # Often at first: a creation takes a second, and those who wait for it should not wait much longer.
+            attempt = min(1 + looks // 4, 4)
+            self._upstream.pause(attempt, "waiting for another request that creates this connection")
             return self._look()
         except (DeadlinePassed, UpstreamTimeout) as error:
             if isinstance(error, UpstreamTimeout) and self._upstream.deadline.remaining() > 0:
@@ -125,10 +127,13 @@ class Creation:
         """The number's row with our claim, or as somebody else inserted it."""
         if is_primary is None:
             is_primary = self._number.is_primary
+        self._inserts += 1
         try:
             inserted = self._claim.insert(self._columns(is_primary=is_primary))
-        except AMBIGUOUS:
-            self._upstream.pause(1, "claiming the connection")
+        except AMBIGUOUS as error:
+            if self._inserts >= MAX_ATTEMPTS:
+                raise
+            self._upstream.pause_after(error, self._inserts)
             return self._look()
         except RowForbidden:
             found = self._look()
@@ -213,4 +218,8 @@ class Creation:
             completed = record.completed(credentials, now)
             return self._keyed.recorded(completed, now) if self._keyed else completed
 
-        return self._claim.change(complete, activate=True, doing="start")
+        try:
+            return self._claim.change(complete, activate=True, doing="start")
+        except RowForbidden:  # an index of active rows: the next call must find the client all the same
+            self._claim.change(complete)
+            raise

@@ -70,6 +70,6 @@ def decide(
     is_usable = record.credentials is not None and record.generation != unwanted
     if claim and is_live and not (is_usable and claim.is_start):
         return Wait(claim)
-    if failure and failure.claim_id == awaited:
-        return Fail(failure)
-    return Use(row) if is_usable else Take(row)
+    if is_usable:
+        return Use(row)
+    return Fail(failure) if failure and failure.claim_id == awaited else Take(row)

@@ -21,6 +21,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from wpp.errors import RowUnreadable
+from wpp.http import exact_json
 from wpp.platform.client import Credentials, is_session
 from wpp.platform.token import AccessToken, is_header_text, stored_token
 
@@ -81,7 +82,7 @@ class Record(NamedTuple):
     def platform_id(self) -> str:
         """The `organizationId` that the platform knows this row's client by."""
         own = self.settings.get("wppSubOrgId")
-        return own if isinstance(own, str) and own else self.organization_id
+        return str(own) if is_header_text(own) else self.organization_id
 
     @property
     def is_further_number(self) -> bool:
@@ -209,8 +210,12 @@ def writable_record_of(row: Integration) -> Record:
 def _object_in(settings: Any) -> dict[str, Any] | None:
     if isinstance(settings, str):  # an object that was encoded twice: JSON.stringify into a jsonb column
         try:
-            settings = json.loads(settings)
+            settings = exact_json.loads(settings)
+            is_storable = "\\u0000" not in json.dumps(settings, default=str)
+            json.dumps(settings, ensure_ascii=False, default=str).encode()  # fails with half a surrogate pair
         except (ValueError, RecursionError):
+            return None
+        if not is_storable:  # jsonb cannot hold it
             return None
     return settings if isinstance(settings, dict) else None
 

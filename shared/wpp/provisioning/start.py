@@ -69,7 +69,11 @@ class Start:
             was_dead_start = not is_live and record.claim is not None and record.claim.is_start
             return record.credentials == self._platform.credentials and not is_live
 
-        row, was_untouched = claim.take(self._facts.row, is_free)
+        try:
+            row, was_untouched = claim.take(self._facts.row, is_free)
+        except Exception:
+            claim.release()
+            raise
         if row is None or claim.row is None:
             return _SOMEBODY_ELSE_IS_STARTING
         settling = START_SECONDS if was_dead_start else max(self._seconds_since_start_left(row), 0.0)

@@ -192,11 +192,14 @@ class Rows:
         now = datetime.fromtimestamp(self._upstream.clock.now(), UTC).isoformat()
         try:
             response = self._table.write("PATCH", query, {**columns, "updated_at": now}, "return=representation")
+            constraint = unique_constraint(response)
+            if constraint is not None:
+                raise RowForbidden(constraint)
+            return next(iter(self._changed("PATCH", response)), None)
         except (UpstreamBroken, UpstreamTimeout):
             if is_last:
                 raise
             return None
-        return next(iter(self._changed("PATCH", response)), None)
 
     def _changed(self, method: str, response: Response) -> tuple[Integration, ...]:
         return _integrations(method, response, self._table.written(method, response))

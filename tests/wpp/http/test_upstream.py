@@ -50,8 +50,9 @@ def test_the_delay_is_jittered_grows_and_is_never_shorter_than_asked_for() -> No
         Fault("*", status=500),
         Fault("*", status=503),
         Fault("*", status=429),
+        Fault("*", status=429, headers={"Retry-After": "\xb2"}),
     ],
-    ids=lambda fault: f"{fault.action}-{fault.status}",
+    ids=lambda fault: f"{fault.action}-{fault.status}-{len(fault.headers)}",
 )
 def test_a_read_is_repeated_after_a_passing_fault(stack: Stack, upstream: Upstream, fault: Fault) -> None:
     stack.supabase_server.inject(fault)

@@ -78,3 +78,6 @@ def test_a_refusal_is_shared_only_with_those_who_waited_for_that_very_claim() ->
     assert decided(FAILED, awaited="theirs") == Fail(Failure("theirs", "platform_refused", "no"))
     assert isinstance(decided(FAILED, awaited="another"), Take)
     assert isinstance(decided(FAILED), Take)
+    assert isinstance(decided(KEY | FAILED, awaited="theirs"), Use)
+    unwanted = record_of(row(KEY)).generation
+    assert isinstance(decided(KEY | FAILED, awaited="theirs", unwanted=unwanted), Fail)
