@@ -100,7 +100,7 @@ class HeldClaim:
     def change(
         self, change: Change, *, activate: bool = False, doing: Doing | None = None, release: bool = False
     ) -> Integration:
-        """Changes the row while the claim is ours; the claim gets a new beat, or goes. `doing` is what we do next.
+        """Changes the row while the claim is ours; the claim gets a new beat, or is removed. `doing` is what we do next.
 
         Raises ClaimLost, UpstreamError, DeadlinePassed.
         """

@@ -1,4 +1,4 @@
-"""Exactly one client: claim the row, have the platform create, save its credentials - or wait for whoever is at it already.
+"""Exactly one client: claim the row, have the platform create, save its credentials - or wait for whoever is working on it.
 
 The promise rests on three things. The row's id is derived from the organization, so only one claim can be inserted. Every
 later change of the row is conditional on what was just read. And the idempotency key follows from the row alone, so whoever
@@ -67,7 +67,7 @@ class Creation:
         """As the platform gave them: should the row vanish before they are saved, they go into the next one."""
 
     def obtain(self, row: Integration | None) -> Client:
-        """The number's client, created by us or by whoever is at it already.
+        """The number's client, created by us or by whoever is already working on it.
 
         Raises CreationInProgress if another invocation is at work until our deadline, HolderRefused, UpstreamError,
         DeadlinePassed.

@@ -1,4 +1,4 @@
-"""What only helps, such as saving a renewed token or registering a webhook.
+"""Best-effort work, such as saving a renewed token or registering a webhook.
 
 It never delays an answer for long, and what failed is not tried again by the same process for a while.
 """

@@ -1,4 +1,4 @@
-"""Starting a session that has ended, once: a second start would throw away the QR that the first one led to."""
+"""Starts an ended session exactly once: a second start would throw away the QR that the first one led to."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Start:
             raise
         if row is None or claim.row is None:
             return _SOMEBODY_ELSE_IS_STARTING
-        settling = START_SECONDS if was_dead_start else max(self._seconds_since_start_left(row), 0.0)
+        settling = START_SECONDS if was_dead_start or self._was_sent else max(self._seconds_since_start_left(row), 0.0)
         try:
             state = SessionState(State.ENDED)
             if settling or not was_untouched:

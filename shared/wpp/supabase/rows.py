@@ -180,7 +180,7 @@ class Rows:
         raise UpstreamBroken("supabase", f"rest.PATCH.{_TABLE}", f"changed row {row.id} whenever we tried to")
 
     def _update(self, row: Integration, columns: Mapping[str, Any], *, is_last: bool) -> Integration | None:
-        """The row as changed, or None if it is not as it was read any more, or if no response came."""
+        """The row as changed, or None if it has changed since it was read, or if no usable response came."""
         # Plain filters only: before PostgREST 14.4 `or=` made a successful change come back empty.
         query = {
             "id": f"eq.{row.id}",
