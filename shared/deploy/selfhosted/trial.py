@@ -45,7 +45,7 @@ def _get(path: str, address: str) -> tuple[int, dict[str, object]]:
 
 
 def _first_health(address: str, server: subprocess.Popen[bytes]) -> tuple[int, dict[str, object]]:
-    """The first response of the health check; status 0 if there is none in time."""
+    """The first response of the health check; status 0 if none came in time."""
     give_up = time.monotonic() + _PATIENCE
     while server.poll() is None and time.monotonic() < give_up:
         try:

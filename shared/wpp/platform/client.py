@@ -110,7 +110,7 @@ class WppClient:
         return state
 
     def qr(self, patience: float | None = None) -> str | None:
-        """`GET /api/accounts/{session}/qr`: the QR as it came, or None while there is none."""
+        """`GET /api/accounts/{session}/qr`: the QR as it came, or None while the platform has none yet."""
         response = self._send("qr", "GET", f"/api/accounts/{self._path}/qr", patience=patience)
         return None if response.status == 404 else read_qr(_object("qr", response))
 

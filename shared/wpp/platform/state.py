@@ -85,7 +85,7 @@ def read_state(body: Any) -> SessionState | None:
 
 
 def read_qr(body: Any) -> str | None:
-    """The QR under any of the names that the platform uses for it, or None while there is none."""
+    """The QR under any of the names that the platform uses for it, or None while the platform has none yet."""
     if not isinstance(body, dict):
         return None
     data = body.get("data")

@@ -33,7 +33,7 @@ class Number(NamedTuple):
 
     @property
     def row_id(self) -> str:
-        """The id that its row gets if there is none yet."""
+        """The id that its row gets when it is inserted."""
         if self.known_row_id:
             return self.known_row_id
         import uuid  # 2 ms at a cold start, and most calls create nothing

@@ -139,6 +139,6 @@ def _quoted(response: Response, pattern: re.Pattern[str]) -> str:
 
 
 def error_code(response: Response) -> str:
-    """PostgREST's or PostgreSQL's code, which is from a fixed list and safe to show; empty if there is none."""
+    """PostgREST's or PostgreSQL's code, which is from a fixed list and safe to show; empty without one."""
     code = response.json.get("code") if isinstance(response.json, dict) else None
     return code if isinstance(code, str) and code.isalnum() and len(code) <= 12 else ""

