@@ -47,7 +47,7 @@ class Redaction:
         """At most MAX_TEXT characters of it, and a mark for every credential."""
         for spelling in self._spellings:
             text = text.replace(spelling, _MARK)
-        return _FORMS.sub(_MARK, _shortened(text))
+        return _FORMS.sub(_MARK, text if len(text) <= MAX_TEXT else _shortened(text))
 
     def value(self, value: Any) -> Any:
         """The same for whatever goes into JSON; what JSON does not know becomes text."""
@@ -66,7 +66,7 @@ def _spellings(secret: str) -> set[str]:
 
 def _shortened(text: str) -> str:
     """Cut between two words: half a credential would no longer have its form."""
-    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT].rpartition(" ")[0] + _CUT
+    return text[:MAX_TEXT].rpartition(" ")[0] + _CUT
 
 
 def masked(credential: str) -> str:

@@ -140,7 +140,7 @@ class Runtime:
 
     def forget(self) -> None:
         """Drops what may be out of date when the process goes on after a long sleep: connections, keys, tokens, secrets."""
-        self.transport.disconnect()
+        self.transport.close()
         self.memory.clear()
         self.signing_keys.forget()
         for secret in self.config.secrets:

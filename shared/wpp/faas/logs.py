@@ -48,7 +48,8 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             line["error"] = described(record.exc_info[0], record.exc_info[2])
         # JSON in ASCII: control characters are escaped, so a line cannot steer a terminal.
-        return json.dumps(Redaction(self._known_secrets()).value(line))
+        redaction = Redaction(self._known_secrets())
+        return json.dumps({name: redaction.value(value) for name, value in line.items()})
 
 
 def _message(record: logging.LogRecord) -> str:

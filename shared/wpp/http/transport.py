@@ -10,8 +10,8 @@ from requests import PreparedRequest, RequestException
 from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, NewConnectionError, ReadTimeoutError
 
+from wpp.http.bounded import BoundedAdapter, ResponseTooLarge, StaleConnection
 from wpp.http.messages import Response, TransportFailed
-from wpp.http.sockets import BoundedAdapter, ResponseTooLarge, StaleConnection
 from wpp.http.threads import start_thread
 
 if TYPE_CHECKING:
@@ -53,12 +53,9 @@ class Transport:
         """Runs `run` on a new thread, or at once if no thread can be started."""
         start_thread(run)
 
-    def disconnect(self) -> None:
+    def close(self) -> None:
         """Drops the idle connections; the next request makes a new one."""
         self._adapter.close()
-
-    def close(self) -> None:
-        self.disconnect()
 
 
 def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> PreparedRequest:

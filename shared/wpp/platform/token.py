@@ -28,9 +28,7 @@ class AccessToken(NamedTuple):
     expires_at: float
     """Seconds since 1970, by our clock."""
     renew_at: float
-
-    def is_usable(self, now: float) -> bool:
-        return now < self.renew_at
+    """From when on it is not used any more."""
 
     def __repr__(self) -> str:
         return f"AccessToken(***, expires_at={self.expires_at})"
@@ -100,8 +98,10 @@ class TokenSource:
     def _usable(self) -> AccessToken | None:
         # The remembered token before the stored one: other code of the product may have stored an older one.
         now = self._upstream.clock.now()
-        known = (self._memory.get(self._api_key), self._stored)
-        return next((token for token in known if token and token.is_usable(now)), None)
+        for token in (self._memory.get(self._api_key), self._stored):
+            if token and now < token.renew_at:
+                return token
+        return None
 
     def _fetch(self) -> AccessToken:
         request = Request("platform", "token", "POST", self._url, payload={"apiKey": self._api_key}, repeatable=True)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from wpp.errors import RowUnreadable
@@ -58,15 +59,23 @@ class Failure(NamedTuple):
     problem: str
 
 
-class Record(NamedTuple):
+class Record:
     """Our part of one row. Immutable: each change returns a new record, with everything else in `settings` kept."""
 
-    row_id: str
-    organization_id: str
-    settings: Mapping[str, Any]
-    is_primary: bool = False
+    def __init__(
+        self, row_id: str, organization_id: str, settings: Mapping[str, Any], is_primary: bool = False
+    ) -> None:
+        self.row_id = row_id
+        self.organization_id = organization_id
+        self.settings = settings
+        self.is_primary = is_primary
 
-    @property
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Record) and (self.row_id, self.settings) == (other.row_id, other.settings)
+
+    __hash__ = None  # type: ignore[assignment]  # its settings are a dict
+
+    @cached_property
     def credentials(self) -> Credentials | None:
         """None also if the session's name cannot be one: only the platform can tell it again."""
         api_key, session = self.settings.get("wppApiKey"), self.settings.get("wppAccountNumber")
@@ -74,7 +83,7 @@ class Record(NamedTuple):
             return Credentials(str(api_key), str(session))
         return None
 
-    @property
+    @cached_property
     def token(self) -> AccessToken | None:
         return stored_token(self.settings.get("wppJwtToken"), self.settings.get("wppJwtExpiresAt"))
 
@@ -93,7 +102,7 @@ class Record(NamedTuple):
         """Whether the number belongs to the Idempotency-Key that it was begun with, and to nobody who comes without."""
         return "wppKeyedBy" in self.settings
 
-    @property
+    @cached_property
     def generation(self) -> str:
         """Differs once the credentials were replaced, even by the same ones; empty before there are any."""
         credentials = self.credentials
@@ -113,7 +122,7 @@ class Record(NamedTuple):
 
         return str(uuid.uuid5(uuid.UUID(_NAMESPACE), f"{self.row_id}\n{self.generation}"))
 
-    @property
+    @cached_property
     def claim(self) -> Claim | None:
         places: tuple[tuple[str, Doing], ...] = (("wppClaim", "create"), ("wppStart", "start"))
         for name, doing in places:
@@ -151,14 +160,14 @@ class Record(NamedTuple):
         """`expires_at`, in seconds since 1970, is for code from before beats, as is the idempotency key."""
         held = {"id": claim.id, "beat": claim.beat, "doing": claim.doing, "expiresAt": int(expires_at * 1000)}
         key = {} if claim.is_start else {"wppIdempotencyKey": self.idempotency_key}
-        return self._replace(settings={**_without(self.settings, "wppStart"), "wppClaim": held, **key})
+        return self._with({**_without(self.settings, "wppStart"), "wppClaim": held, **key})
 
     def released(self, failure: Failure | None = None) -> Record:
         rest = _without(self.settings, "wppClaim", "wppStart")
         if failure is None:
-            return self._replace(settings=rest)
+            return self._with(rest)
         ended = {"failed": failure.claim_id, "code": failure.code, "problem": failure.problem}
-        return self._replace(settings={**rest, "wppClaim": ended})
+        return self._with({**rest, "wppClaim": ended})
 
     def completed(self, credentials: Credentials, now: float) -> Record:
         """With new credentials, and without what belonged to the ones before. The claim stays. `now` in seconds since 1970."""
@@ -169,23 +178,30 @@ class Record(NamedTuple):
             "wppApiKeyIssuedAt": int(now * 1000),
             "wppWebhookPending": True,
         }
-        return self._replace(settings={**rest, **new})
+        return self._with({**rest, **new})
 
     def with_token(self, token: AccessToken) -> Record:
         stored = {"wppJwtToken": token.text, "wppJwtExpiresAt": int(token.expires_at * 1000)}
-        return self._replace(settings={**self.settings, **stored})
+        return self._with({**self.settings, **stored})
 
     def with_webhook_pending(self, pending: bool) -> Record:
+        if pending == self.webhook_pending:
+            return self
         rest = _without(self.settings, "wppWebhookPending")
-        return self._replace(settings={**rest, "wppWebhookPending": True} if pending else rest)
+        return self._with({**rest, "wppWebhookPending": True} if pending else rest)
 
     def with_start(self, at: float | None) -> Record:
         """`at` in seconds since 1970, None if no start is known to have had an effect."""
+        if at == self.started_at:
+            return self
         rest = _without(self.settings, "wppStartedAt")
-        return self._replace(settings=rest if at is None else {**rest, "wppStartedAt": round(at * 1000)})
+        return self._with(rest if at is None else {**rest, "wppStartedAt": round(at * 1000)})
 
     def with_requests(self, requests: Mapping[str, Any]) -> Record:
-        return self._replace(settings={**self.settings, "wppRequests": requests})
+        return self._with({**self.settings, "wppRequests": requests})
+
+    def _with(self, settings: Mapping[str, Any]) -> Record:
+        return Record(self.row_id, self.organization_id, settings, self.is_primary)
 
     def __repr__(self) -> str:
         return f"Record({self.row_id!r})"

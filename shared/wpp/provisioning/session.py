@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from wpp.errors import AMBIGUOUS, DeadlinePassed, UpstreamError, WppError
 from wpp.platform.state import SessionState, State
+from wpp.provisioning.best_effort import PATIENCE
 from wpp.provisioning.client import wait_for_token
-from wpp.provisioning.facts import WEBHOOK_PATIENCE, Facts
-from wpp.provisioning.helping import HELP_SECONDS
 from wpp.provisioning.record import record_of
 from wpp.provisioning.start import Start
+from wpp.provisioning.updates import WEBHOOK_PATIENCE, RowUpdates
 from wpp.recent import Shared
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class Session:
         self._claim = client.claim
         """Held only until the session of a new client was started."""
         self._connected = invocation.memory.connected
-        self._facts = Facts(invocation, client, keyed)
-        self._start = Start(invocation, client, self._facts)
+        self._updates = RowUpdates(invocation, client, keyed)
+        self._start = Start(invocation, client, self._updates)
 
     @property
     def row(self) -> Integration:
         """As it was last read or written."""
-        return self._facts.row
+        return self._updates.row
 
     @property
     def credentials(self) -> Credentials:
@@ -74,8 +74,8 @@ class Session:
             if claim:
                 claim.release()
             raise
-        if not self._facts.are_saved:
-            with self._facts.saving():
+        if not self._updates.are_saved:
+            with self._updates.saving():
                 pass
         self._observe(state)
         return state
@@ -120,13 +120,13 @@ class Session:
         activation = qr_future = None
         with ExitStack() as stack:
             if not is_new and not self.row.is_active:
-                activation = stack.enter_context(self._upstream.alongside(self._facts.save))
-            elif not is_new and not self._facts.are_saved:
-                stack.enter_context(self._facts.saving())
-            if self._facts.webhook_pending:
-                stack.enter_context(self._facts.registering_webhook(WEBHOOK_PATIENCE if is_new else HELP_SECONDS))
+                activation = stack.enter_context(self._upstream.alongside(self._updates.save))
+            elif not is_new and not self._updates.are_saved:
+                stack.enter_context(self._updates.saving())
+            if self._updates.webhook_pending:
+                stack.enter_context(self._updates.registering_webhook(WEBHOOK_PATIENCE if is_new else PATIENCE))
             if not self._connected.get(self.credentials.api_key):
-                qr_future = stack.enter_context(self._upstream.alongside(self._early_qr, HELP_SECONDS))
+                qr_future = stack.enter_context(self._upstream.alongside(self._early_qr, PATIENCE))
             state = self._platform.status()
         if activation:
             activation.result()  # an inactive row must not be answered as a connection

@@ -13,7 +13,7 @@ from wpp.provisioning.record import record_of
 if TYPE_CHECKING:
     from wpp.platform.client import WppClient
     from wpp.provisioning.client import Client
-    from wpp.provisioning.facts import Facts
+    from wpp.provisioning.updates import RowUpdates
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
@@ -26,13 +26,13 @@ _SOMEBODY_ELSE_IS_STARTING = SessionState(State.STARTING)
 class Start:
     """One invocation's start of one session that was just seen to have ended."""
 
-    def __init__(self, invocation: Invocation, client: Client, facts: Facts) -> None:
+    def __init__(self, invocation: Invocation, client: Client, updates: RowUpdates) -> None:
         self._invocation = invocation
         self._upstream = invocation.upstream
         self._clock = invocation.upstream.clock
         self._liveness = Liveness(invocation.memory, self._clock)
         self._platform: WppClient = client.platform
-        self._facts = facts
+        self._updates = updates
         self._was_sent = False
 
     def of_new_client(self, claim: HeldClaim) -> SessionState:
@@ -45,7 +45,7 @@ class Start:
             claim.confirm()
         except ClaimLost:
             return _SOMEBODY_ELSE_IS_STARTING
-        self._facts.record_start()
+        self._updates.record_start()
         self._was_sent = True
         try:
             with self._upstream.alongside(lambda: self.release(claim)):
@@ -53,8 +53,8 @@ class Start:
         except AMBIGUOUS:
             return self.of_known_client()
         except UpstreamRefused:
-            self._facts.record_refused_start()
-            with self._facts.saving():
+            self._updates.record_refused_start()
+            with self._updates.saving():
                 raise
 
     def of_known_client(self) -> SessionState:
@@ -70,7 +70,7 @@ class Start:
             return record.credentials == self._platform.credentials and not is_live
 
         try:
-            row, was_untouched = claim.take(self._facts.row, is_free)
+            row, was_untouched = claim.take(self._updates.row, is_free)
         except Exception:
             claim.release()
             raise
@@ -100,7 +100,7 @@ class Start:
 
     def _sent(self, claim: HeldClaim) -> SessionState:
         claim.confirm()
-        with self._facts.registering_webhook():
+        with self._updates.registering_webhook():
             try:
                 return self._send()
             except AMBIGUOUS as error:
@@ -112,7 +112,7 @@ class Start:
         return self._send()
 
     def _send(self) -> SessionState:
-        self._facts.record_start()
+        self._updates.record_start()
         self._was_sent = True
         return self._platform.start()
 
@@ -134,7 +134,7 @@ class Start:
     def release(self, claim: HeldClaim) -> None:
         """With all that is known by now, so that it takes one request."""
         try:
-            self._facts.row = claim.change(self._facts.apply, release=True)
+            self._updates.row = claim.change(self._updates.apply, release=True)
         except ClaimLost:
             claim.drop()
         except WppError:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.servers import wait_for
 from tests.support.tls_servers import HEAD, get, response, sending, serving
-from wpp.http import sockets
+from wpp.http import bounded
 from wpp.http.messages import TransportFailed
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def test_a_connection_that_was_idle_for_too_long_is_not_used_again(
 ) -> None:
     with serving(sending(OK, OK)) as server:
         get(transport, server.url)
-        monkeypatch.setattr(sockets, "MAX_IDLE", 0.0)
+        monkeypatch.setattr(bounded, "MAX_IDLE", 0.0)
         get(transport, server.url)
         assert server.connections == 2
-    assert sockets.MAX_IDLE < 60  # after which gateways close it
+    assert bounded.MAX_IDLE < 60  # after which gateways close it
 
 
 @pytest.mark.parametrize(("method", "connections"), [("GET", 1), ("PATCH", 1), ("POST", 2)])
@@ -54,10 +54,10 @@ def test_what_must_not_be_sent_twice_gets_a_new_connection_sooner(
 ) -> None:
     with serving(sending(OK, OK)) as server:
         get(transport, server.url)
-        monkeypatch.setattr(sockets, "MAX_IDLE_BEFORE_POST", 0.0)
+        monkeypatch.setattr(bounded, "MAX_IDLE_BEFORE_POST", 0.0)
         assert transport.send(method, server.url, {}, b"", 5).status == 200
         assert server.connections == connections
-    assert sockets.MAX_IDLE_BEFORE_POST < 5  # after which Node.js closes it
+    assert bounded.MAX_IDLE_BEFORE_POST < 5  # after which Node.js closes it
 
 
 def test_a_connection_that_the_server_closed_is_not_used_again(transport: Transport) -> None:
@@ -155,10 +155,10 @@ def test_disconnecting_drops_idle_connections_and_lets_requests_under_way_finish
     with serving(sending(OK, OK)) as server, ThreadPoolExecutor(1) as threads:
         get(transport, server.url)
         server.talk = late
-        transport.disconnect()
+        transport.close()
         under_way = threads.submit(get, transport, server.url)
         wait_for(lambda: server.connections == 2)
-        transport.disconnect()
+        transport.close()
         go_on.set()
         assert under_way.result().status == 200
         server.talk = sending(OK)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.tls_servers import get, response, sending, serving
+from wpp.http.bounded import BoundedAdapter
 from wpp.http.messages import TransportFailed
-from wpp.http.sockets import BoundedAdapter
 
 if TYPE_CHECKING:
     from pathlib import Path

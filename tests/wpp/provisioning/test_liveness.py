@@ -16,7 +16,7 @@ class Observer:
     def sees(self, claim: Claim | None, row_id: str = "row") -> bool:
         record = Record(row_id, "organization", {})
         if claim and claim.beat is None:
-            record = record._replace(settings={"wppClaim": {"id": claim.id, "expiresAt": 1}})
+            record = Record(row_id, "organization", {"wppClaim": {"id": claim.id, "expiresAt": 1}})
         elif claim:
             record = record.claimed(claim, 1.0)
         return Liveness(self.memory, Clock(monotonic=lambda: self.seconds)).is_live(record)

@@ -162,6 +162,6 @@ def test_a_further_number_is_known_by_its_own_id_at_the_platform() -> None:
     further = record({"wppSubOrgId": "organization__wpp__01234567"})
     assert further.platform_id == "organization__wpp__01234567"
     assert further.is_further_number
-    assert not further._replace(is_primary=True).is_further_number
+    assert not Record("row", "organization", further.settings, is_primary=True).is_further_number
     assert record({"wppSubOrgId": ""}).platform_id == "organization"
     assert not record({}).is_further_number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wpp.errors import WppError
-from wpp.provisioning.helping import HELP_SECONDS, Help
+from wpp.provisioning.best_effort import PATIENCE, BestEffort
 from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.record import record_of
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
+    from wpp.platform.token import AccessToken
     from wpp.provisioning.client import Client
     from wpp.provisioning.options import KeyedRequest
     from wpp.provisioning.record import Record
@@ -24,17 +25,17 @@ WEBHOOK_PATIENCE = 3.0
 """Seconds: the next call can register it as well."""
 
 
-class Facts:
+class RowUpdates:
     def __init__(self, invocation: Invocation, client: Client, keyed: KeyedRequest | None = None) -> None:
         """`keyed` is recorded as carried out."""
+        record = record_of(client.row)
         self.row = client.row
-        self._started_at = record_of(client.row).started_at
-        self.webhook_pending = record_of(client.row).webhook_pending
+        self.webhook_pending = record.webhook_pending
+        self._started_at = record.started_at
         self._invocation = invocation
         self._platform = client.platform
         self._keyed = keyed
         self._activate = not client.row.is_active
-        record = record_of(client.row)
         is_live = Liveness(invocation.memory, invocation.upstream.clock).is_live(record)
         self._dead_claim_id = record.claim.id if record.claim and not is_live else None
 
@@ -44,12 +45,11 @@ class Facts:
         return (self.row.is_active or not self._activate) and self.apply(record) == record
 
     def apply(self, record: Record) -> Record:
-        """The record with these facts, or as it is if its credentials were replaced in the meantime."""
+        """The record with these updates, or as it is if its credentials were replaced in the meantime."""
         if record.credentials != self._platform.credentials:
             return record
-        tokens, stored = self._platform.tokens, record.token
-        token = tokens.current
-        if token and (stored is None or stored.expires_at < token.expires_at or stored.text == tokens.refused):
+        token, stored = self._platform.tokens.current, record.token
+        if token and (stored is None or (stored.text != token.text and self._is_newer(token, stored))):
             record = record.with_token(token)
         if record.claim and record.claim.id == self._dead_claim_id:
             record = record.released()
@@ -58,6 +58,9 @@ class Facts:
         if self._keyed:
             record = self._keyed.recorded(record, self._invocation.upstream.clock.now())
         return record
+
+    def _is_newer(self, token: AccessToken, stored: AccessToken) -> bool:
+        return stored.expires_at < token.expires_at or stored.text == self._platform.tokens.refused
 
     def record_start(self) -> None:
         """To be called right before `start` is sent."""
@@ -72,12 +75,12 @@ class Facts:
 
     def saving(self) -> AbstractContextManager[None]:
         """Saves them during the block, where that only helps: the next call does again what fails here."""
-        return Help(self._invocation, f"save {self.row.id}", self._save_or_log).alongside()
+        return BestEffort(self._invocation, f"save {self.row.id}", self._save_or_log).alongside()
 
-    def registering_webhook(self, patience: float = HELP_SECONDS) -> AbstractContextManager[None]:
+    def registering_webhook(self, patience: float = PATIENCE) -> AbstractContextManager[None]:
         """Registers the webhook during the block: the next call does again what fails here."""
         self.webhook_pending = True
-        return Help(self._invocation, f"webhook {self.row.id}", self._register_webhook).alongside(patience)
+        return BestEffort(self._invocation, f"webhook {self.row.id}", self._register_webhook).alongside(patience)
 
     def _save_or_log(self) -> None:
         try:

@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 
     from wpp.runtime import Invocation
 
-HELP_SECONDS = 0.5
-"""For which an answer waits for what only helps."""
+PATIENCE = 0.5
+"""Seconds for which an answer waits for it."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 4.0, 60.0  # seconds after a failure
 
 
-class Help:
-    """One kind of help for one row."""
+class BestEffort:
+    """One kind of work for one row."""
 
-    def __init__(self, invocation: Invocation, name: str, give: Callable[[], None]) -> None:
-        """`give` raises if it fails. `name` tells it from others of the process."""
+    def __init__(self, invocation: Invocation, name: str, work: Callable[[], None]) -> None:
+        """`work` raises if it fails. `name` tells it from others of the process."""
         self._upstream = invocation.upstream
         self._clock = invocation.upstream.clock
         self._postponed = invocation.memory.postponed
         self._name = name
-        self._give = give
+        self._work = work
 
     @contextmanager
-    def alongside(self, patience: float = HELP_SECONDS) -> Iterator[None]:
-        """Gives it during the block, unless it failed a moment ago. It counts as failed until it has succeeded."""
+    def alongside(self, patience: float = PATIENCE) -> Iterator[None]:
+        """Does it during the block, unless it failed a moment ago. It counts as failed until it has succeeded."""
         until, pause = self._postponed.get(self._name) or (0.0, 0.0)
         now = self._clock.monotonic()
         if now < until:
@@ -43,5 +43,5 @@ class Help:
             yield
 
     def _attempt(self) -> None:
-        self._give()
+        self._work()
         self._postponed.forget(self._name)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import socket
 import ssl
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import ssl_wrap_socket
 
-from wpp.http.threads import submit
+from wpp.http.addresses import SOCKET_OPTIONS, connected_socket
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -36,16 +35,7 @@ MAX_IDLE_BEFORE_POST = 4.0
 """The same for what must not be sent twice. Node.js closes a connection after 5 seconds, and a request that arrives in that
 moment is lost."""
 _POOL_SIZE = 256  # connections to one host that are kept; more may be in use
-_ONE_ADDRESS = 2.0  # seconds for an address while there are others: long enough for one lost packet
 _MIN_TIMEOUT = 0.001  # seconds; zero would mean "do not wait at all"
-_SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-if sys.platform == "linux":
-    # What nobody acknowledges for 3 seconds is lost: data, and the probes that are sent after 5 seconds of silence.
-    _SOCKET_OPTIONS += [
-        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
-        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
-        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 3000),
-    ]
 
 
 class ResponseTooLarge(OSError):
@@ -104,37 +94,13 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         self._answered = None
         try:
-            self.sock = self._connected()
+            address = (self.host, self.port)
+            self.sock = connected_socket(_PlainSocket, address, self.socket_options or (), lambda: self.timeout)
+            self.sock.settimeout(self.timeout)  # the handshake has what is left of the whole
         except TimeoutError as error:
             raise ConnectTimeoutError(self, "no connection in time") from error
         except (OSError, UnicodeError) as error:
             raise NewConnectionError(self, "no connection") from error
-
-    def _connected(self) -> socket.socket:
-        """A socket connected to one of the host's addresses, which share the time left."""
-        addresses = _addresses(self.host, self.port, self.timeout)
-        for others in reversed(range(len(addresses))):
-            share = min(self.timeout / (others + 1), _ONE_ADDRESS) if others else self.timeout
-            try:
-                return self._connected_to(addresses[-1 - others], share)
-            except OSError:
-                if not others:
-                    raise
-        raise OSError("the name has no address")
-
-    def _connected_to(self, address: Any, timeout: float) -> socket.socket:
-        family, kind, protocol, _, peer = address
-        connecting = _PlainSocket(family, kind, protocol)
-        try:
-            for option in self.socket_options or ():
-                connecting.setsockopt(*option)
-            connecting.settimeout(timeout)
-            connecting.connect(peer)
-            connecting.settimeout(self.timeout)  # the handshake has what is left of the whole
-        except BaseException:
-            connecting.close()
-            raise
-        return connecting
 
     def request(self, method: str, *args: Any, **options: Any) -> None:
         if method == "POST" and self._idle() > MAX_IDLE_BEFORE_POST:
@@ -183,7 +149,7 @@ class _TLSConnectionPool(HTTPSConnectionPool):
 
 
 class BoundedAdapter(HTTPAdapter):
-    """The `requests` adapter whose connections use these sockets.
+    """The `requests` adapter whose connections use these connections.
 
     It trusts the system's certificate authorities, SSL_CERT_FILE included, or certifi's if the system has none. Reading them
     takes 18 ms, and is done once, when the first host is called over TLS.
@@ -195,7 +161,7 @@ class BoundedAdapter(HTTPAdapter):
         super().__init__(pool_maxsize=_POOL_SIZE)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, socket_options=_SOCKET_OPTIONS, **kwargs)
+        super().init_poolmanager(*args, socket_options=SOCKET_OPTIONS, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _ConnectionPool, "https": _TLSConnectionPool}
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
@@ -213,11 +179,3 @@ class BoundedAdapter(HTTPAdapter):
                 context.sslsocket_class = _TLSSocket
                 self._context = context  # assigned when complete: after an error, the next call creates it again
             return self._context
-
-
-def _addresses(host: str, port: int, timeout: float) -> list[Any]:
-    """What `getaddrinfo` returns within `timeout` seconds. A resolver cannot be interrupted: a slow one is left on its thread."""
-    try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:  # not an address
-        return submit(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)).result(timeout)
