@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wpp.errors import InvalidToken, MissingAuthorization, OrganizationNotFound
+from wpp.errors import BadRequest, InvalidToken, MissingAuthorization, OrganizationNotFound
 from wpp.faas import aws_lambda, functions_framework
 from wpp.faas.function import Call, Function, Result
-from wpp.provisioning.service import connect
+from wpp.provisioning.options import options_from, target_from
+from wpp.provisioning.service import PLAIN, connect
 
 if TYPE_CHECKING:
     import flask
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def _run(invocation: Invocation, call: Call) -> Result:
-    connection = connect(invocation, call.access_token, wait=True)
+    if options_from(call.body) != PLAIN:
+        raise BadRequest("wpp-provision takes neither add_new nor force_recreate: call wpp-create with it")
+    connection = connect(invocation, call.access_token, target=target_from(call.body), wait=True)
     return Result(
         {
             "status": connection.status,

@@ -30,7 +30,7 @@ from wpp.provisioning.client import stored_client
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.number import primary_number
 from wpp.provisioning.record import record_of
-from wpp.provisioning.service import running_session
+from wpp.provisioning.recovery import running_session
 from wpp.provisioning.session import Session
 from wpp.redaction import masked, one_line
 from wpp.runtime import Runtime
@@ -117,9 +117,8 @@ def _create(invocation: Invocation, options: argparse.Namespace) -> _Result:
 
 def _token(invocation: Invocation, options: argparse.Namespace) -> _Result:
     row = _row(invocation, options)
-    stored, tokens = record_of(row).token, stored_client(invocation, row).platform.tokens
-    # Always a new one: this command shows whether the platform accepts the key.
-    tokens.renewed(stored.text if stored else "")
+    tokens = stored_client(invocation, row).platform.tokens
+    tokens.fetched()  # always a new one: this command shows whether the platform accepts the key
     token = tokens.current
     assert token is not None  # noqa: S101 - it was just fetched
     expires = datetime.fromtimestamp(token.expires_at, UTC).isoformat(timespec="seconds")

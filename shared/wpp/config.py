@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _ADDRESS = re.compile(r"[\w.:/%\[\]~-]+", re.ASCII)
 # A neighbour on a private network, such as `kong` beside a self-hosted Supabase. It starts with a letter: `134744072` is 8.8.8.8.
 _NEIGHBOUR = re.compile(r"[a-z][\w-]*", re.ASCII)
+_COLUMN = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII | re.IGNORECASE)
 _MIN_JWT_SECRET = 16
 
 
@@ -35,6 +36,10 @@ class Config(NamedTuple):
     wpp_base_url: str
     wpp_webhook_url: str
     qr_wait_seconds: float
+    restart_after_seconds: float
+    allowed_roles: frozenset[str] | None
+    """None: every member of an organization may connect and disconnect its numbers."""
+    role_column: str
     deadline_seconds: float
 
     @property
@@ -62,6 +67,9 @@ def config_from(env: Mapping[str, str] = os.environ) -> Config:
         # Not called from here, only handed to the platform. A missing SUPABASE_URL is reported once, not for this address too.
         wpp_webhook_url=reader.url("WPP_WEBHOOK_URL", f"{supabase_url or 'https://missing'}/functions/v1/wpp-webhook"),
         qr_wait_seconds=reader.seconds("WPP_QR_WAIT_SECONDS", 20, least=0),
+        restart_after_seconds=reader.seconds("WPP_RESTART_AFTER_SECONDS", 90, least=1),
+        allowed_roles=reader.names("WPP_ALLOWED_ROLES"),
+        role_column=reader.column("WPP_ROLE_COLUMN", "role"),
         deadline_seconds=reader.seconds("WPP_DEADLINE_SECONDS", 28, least=1),
     )
     if reader.problems:
@@ -129,6 +137,20 @@ class _Reader:
                 f"{name} must be an https:// address (http:// only for this machine or a host name without dots)"
             )
         return value
+
+    def names(self, name: str) -> frozenset[str] | None:
+        """Separated by commas; None if the variable is not set."""
+        listed = self.text(name)
+        names = frozenset(stripped for item in (listed or "").split(",") if (stripped := item.strip()))
+        if listed and not names:
+            self.problems.append(f"{name} must be names separated by commas")
+        return names or None
+
+    def column(self, name: str, default: str) -> str:
+        column = self.text(name) or default
+        if not _COLUMN.fullmatch(column):
+            self.problems.append(f"{name} must be the name of a column: letters, digits and underscores")
+        return column
 
     def seconds(self, name: str, default: float, *, least: float) -> float:
         value = self.text(name)

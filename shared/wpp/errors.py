@@ -6,19 +6,24 @@
     ├── CallerError                   the caller can mend it
     │   ├── MissingAuthorization 401  missing_authorization
     │   ├── InvalidToken         401  invalid_token
+    │   ├── Forbidden            403  forbidden             the caller's role may not
     │   ├── OrganizationNotFound 404  organization_not_found
+    │   ├── NumberNotFound       404  number_not_found
     │   ├── BadRequest           400  bad_request
     │   ├── MethodNotAllowed     405  method_not_allowed
     │   ├── BodyIncomplete       408  body_incomplete
     │   ├── BodyTooLarge         413  body_too_large
     │   ├── RowForbidden         409  row_forbidden         a unique index of the product's table
+    │   ├── SeveralNumbers       409  several_numbers       which one is meant has to be said
     │   └── IdempotencyKeyReused 422  idempotency_key_reused
     ├── UpstreamError                 Supabase or WPP Platform did not do its part
     │   ├── UpstreamRefused      502  <system>_refused      it refused
-    │   │   └── KeyRefused       502  platform_refused      the organization's API key is not accepted
+    │   │   ├── KeyRefused       502  platform_refused      the organization's API key is not accepted
+    │   │   └── SessionGone      502  platform_refused      the platform does not know the session
     │   ├── UpstreamBroken       502  <system>_unavailable  connection lost, 429, 5xx
     │   │   └── UpstreamUnreadable   502  <system>_unavailable  a malformed or huge answer
     │   └── UpstreamTimeout      504  <system>_timeout      no answer in time
+    ├── SessionLost              502  session_lost      with Retry-After: asking for the session again did not bring it back
     ├── KeysUnavailable          503  signing_keys_unavailable  with Retry-After
     ├── HolderRefused            502  the code of the refusal that another request met while this one waited for it
     ├── DeadlinePassed           504  deadline_passed
@@ -81,6 +86,32 @@ class OrganizationNotFound(CallerError):
         super().__init__("Organization not found")
 
 
+class Forbidden(CallerError):
+    status = 403
+    code = "forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("Your role in this organization may not manage its WhatsApp connection")
+
+
+class NumberNotFound(CallerError):
+    """Also for a number of another organization: the two must look the same."""
+
+    status = 404
+    code = "number_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("The organization has no such number")
+
+
+class SeveralNumbers(CallerError):
+    status = 409
+    code = "several_numbers"
+
+    def __init__(self) -> None:
+        super().__init__("The organization has several numbers: name one with integration_id")
+
+
 class BadRequest(CallerError):
     code = "bad_request"
 
@@ -134,6 +165,7 @@ class UpstreamError(WppError):
         super().__init__(f"{SYSTEM_NAMES[system]} {problem} ({call})")
         self.system = system
         self.call = call
+        self.problem = problem
         self.code = f"{system}_{self.suffix}"
         self.upstream_status = upstream_status
         self.retry_after = retry_after
@@ -145,6 +177,10 @@ class UpstreamRefused(UpstreamError):
 
 class KeyRefused(UpstreamRefused):
     """The platform does not take an organization's API key: not yet, or not any more."""
+
+
+class SessionGone(UpstreamRefused):
+    """The platform itself, and not a proxy in front of it, says that it does not know the session."""
 
 
 class UpstreamBroken(UpstreamError):
@@ -169,6 +205,18 @@ class RowUnreadable(WppError):
 
     def __init__(self, row_id: str, field: str, problem: str) -> None:
         super().__init__(f"{field} of row {row_id} in messenger_integrations {problem}: correct it or clear it")
+
+
+class SessionLost(WppError):
+    """`retry_after`, in seconds, is when it is asked for again."""
+
+    status = 502
+    code = "session_lost"
+    retryable = True
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("WPP Platform has lost this session, and did not bring it back when asked to; try again later")
+        self.retry_after = retry_after
 
 
 class KeysUnavailable(WppError):

@@ -53,6 +53,8 @@ class Memory:
         """By row: id and beat of the claim last seen there, and since when it has been seen unchanged, by our monotonic clock."""
         self.looks: Recent[Shared[SessionState]] = Recent(_CLAIMS)
         """By API key: the last look at a session whose QR is waited for."""
+        self.unscanned: Recent[tuple[str, int]] = Recent()
+        """By API key: a digest of the last QR seen, and how many there were since a phone was linked."""
         self.postponed: Recent[tuple[float, float]] = Recent()
         """What failed and only helps: until when it is not tried again, by our monotonic clock, and the pause that led there."""
         self.abandoned_claims: Recent[bool] = Recent(_CLAIMS)

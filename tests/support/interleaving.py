@@ -21,7 +21,7 @@ from wpp.http.transport import Transport
 from wpp.provisioning.claim import BEAT_SECONDS
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.number import primary_number
-from wpp.provisioning.service import running_session
+from wpp.provisioning.recovery import running_session
 from wpp.runtime import Runtime
 
 if TYPE_CHECKING:

@@ -74,8 +74,9 @@ def _request(event: Mapping[str, Any], context: Context) -> Request:
         method = ""
     return Request(
         method.upper(),
-        _headers(event.get("headers")),
+        {name.lower(): value for name, value in _texts(event.get("headers")).items()},
         _body(event),
+        _texts(event.get("queryStringParameters")),
         request_id=context.aws_request_id,
         seconds_left=context.get_remaining_time_in_millis() / 1000,
     )
@@ -87,10 +88,10 @@ def _at(value: Any, *path: str) -> Any:
     return value
 
 
-def _headers(headers: Any) -> dict[str, str]:
-    if not isinstance(headers, dict):
+def _texts(values: Any) -> dict[str, str]:
+    if not isinstance(values, dict):
         return {}
-    return {str(name).lower(): value for name, value in headers.items() if isinstance(value, str)}
+    return {str(name): value for name, value in values.items() if isinstance(value, str)}
 
 
 def _body(event: Mapping[str, Any]) -> bytes:

@@ -55,6 +55,8 @@ class Function(NamedTuple):
     run: Callable[[Invocation, Call], Result]
     error_fields: Mapping[str, Any] = MappingProxyType({})
     """Added to every error."""
+    answers_get: bool = False
+    """Whether a `GET` with a query is a call. Without one it is the check of which version is deployed."""
     error_texts: Mapping[type[WppError], tuple[int, str]] = MappingProxyType({})
     """Status and text where they differ from the error's own."""
 
@@ -105,11 +107,15 @@ def respond(function: Function, request: Request) -> Answer:
     origin = cors_allow_origin()
     if request.method == "OPTIONS":
         return Answer(204, preflight_headers(origin))
-    if request.method in ("GET", "HEAD"):
+    if request.method in ("GET", "HEAD") and not _is_call(function, request):
         health = {"success": True, "function": function.name, "version": VERSION}
         return json_answer(200, health, cors_headers(origin))
     logs.set_up()
     return _RequestHandler(function, request, cors_headers(origin)).answer()
+
+
+def _is_call(function: Function, request: Request) -> bool:
+    return request.method == "POST" or (request.method == "GET" and function.answers_get and bool(request.query))
 
 
 class _RequestHandler:
@@ -138,7 +144,7 @@ class _RequestHandler:
         return json_answer(status, body, headers)
 
     def _run(self) -> tuple[dict[str, Any], Mapping[str, str]]:
-        if self._request.method != "POST":
+        if not _is_call(self._function, self._request):
             raise MethodNotAllowed("Only POST, GET and OPTIONS are served here")
         runtime = _PROCESS.runtime()
         access_token = bearer_token(self._request.headers.get("authorization"))
@@ -146,7 +152,8 @@ class _RequestHandler:
         invocation = runtime.begin(self._function.name, self._request_id, seconds_left, self._trace)
         # Before the body is read: without a token that we can verify, nobody has us wait for one.
         invocation.user_id = runtime.caller_check.user_id(access_token, invocation.upstream)
-        call = Call(access_token, self._request.json_object(), self._request.headers)
+        body = self._request.json_object() if self._request.method == "POST" else self._request.query
+        call = Call(access_token, body, self._request.headers)
         try:
             result = self._function.run(invocation, call)
         finally:

@@ -25,7 +25,7 @@ def serve(function: Function, request: flask.Request) -> Result:
     """What the target of a function returns."""
     body = _Body(request)
     headers = {name.lower(): value for name, value in request.headers.items()}
-    answer = respond(function, Request(request.method, headers, body.read))
+    answer = respond(function, Request(request.method, headers, body.read, request.args.to_dict()))
     if body.may_be_large:
         # After an answer that is not a stream, functions-framework reads what is left of the body into memory, whatever its size.
         return iter([answer.body]), answer.status, dict(answer.headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.errors import BadRequest, BodyTooLarge
@@ -21,6 +22,8 @@ class Request(NamedTuple):
     body: bytes | Callable[[], bytes] = b""
     """At most MAX_BODY_BYTES + 1 of it: adapters need not read more to tell that it is too large. A callable reads it, which
     may raise BodyIncomplete: that is put off until the caller's token was checked."""
+    query: Mapping[str, str] = MappingProxyType({})
+    """The parameters of the address."""
     request_id: str | None = None
     """The runtime's own id of this invocation, if it has one."""
     seconds_left: float | None = None

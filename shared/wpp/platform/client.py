@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+from wpp.errors import SessionGone
 from wpp.http.messages import Request
 from wpp.http.upstream import malformed, refusal
 from wpp.platform.state import SessionState, State, read_qr, read_state
@@ -24,6 +25,12 @@ CREATE_TIMEOUT = 15.0
 """Seconds for one `create`: the platform prepares a whole client in it."""
 _DOT_SEGMENTS = (".", "..")  # an address that holds one is shortened on the way: the call would be another one
 # Quoted they are safe with us, but a proxy in front of the platform may decode them before it routes.
+_OF_OTHERS = {
+    "message",
+    "path",
+    "statusCode",
+    "timestamp",
+}  # in the JSON 404s of Kong, Spring, Fastify and API gateways
 _SEPARATORS = frozenset("/\\?#%")
 
 
@@ -90,8 +97,11 @@ class WppClient:
         self._path = _segment(credentials.session)
 
     def start(self) -> SessionState:
-        """`POST /api/accounts/start`. Sent once: started twice, a session throws its QR away."""
-        response = self._call("start", "POST", "/api/accounts/start", {"number": self.credentials.session})
+        """`POST /api/accounts/start`. Sent once: started twice, a session throws its QR away.
+
+        This, `status` and `stop` raise SessionGone if the platform does not know the session.
+        """
+        response = self._session_call("start", "POST", "/api/accounts/start", {"number": self.credentials.session})
         body = _object("start", response)
         state = read_state(body)
         qr = read_qr(body)
@@ -103,7 +113,7 @@ class WppClient:
 
     def status(self) -> SessionState:
         """`GET /api/accounts/{session}/status`. A state that cannot be read is an error, never "ended"."""
-        response = self._call("status", "GET", f"/api/accounts/{self._path}/status")
+        response = self._session_call("status", "GET", f"/api/accounts/{self._path}/status")
         state = read_state(_object("status", response))
         if state is None:
             raise malformed("platform", "status", "a status", response)
@@ -117,7 +127,7 @@ class WppClient:
     def stop(self, patience: float | None = None) -> None:
         """`POST /internal/session/{session}/stop`: logs the phone out."""
         path = f"/internal/session/{self._path}/stop"
-        self._call("stop", "POST", path, {}, repeatable=True, patience=patience)
+        self._session_call("stop", "POST", path, {}, repeatable=True, patience=patience)
 
     def webhook(self, url: str, patience: float | None = None) -> None:
         """`POST /internal/session/{session}/webhook`: where the events of this session go."""
@@ -155,12 +165,15 @@ class WppClient:
             raise malformed("platform", kind, "a taskId", response)
         return str(task_id)
 
+    def _session_call(self, name: str, method: str, path: str, payload: Any = None, **how: Any) -> Response:
+        response = self._send(name, method, path, payload, **how)
+        if _is_session_gone(response):
+            raise SessionGone("platform", name, "does not know the session", upstream_status=response.status)
+        return _require_success(name, response)
+
     def _call(self, name: str, method: str, path: str, payload: Any = None, **how: Any) -> Response:
         """The 2xx response of an authorized call."""
-        response = self._send(name, method, path, payload, **how)
-        if not 200 <= response.status < 300:
-            raise refusal("platform", name, response)
-        return response
+        return _require_success(name, self._send(name, method, path, payload, **how))
 
     def _send(
         self,
@@ -189,10 +202,26 @@ class WppClient:
         return self._upstream.send_with(self.tokens, request)
 
 
-def _object(name: str, response: Response) -> dict[str, Any]:
-    """The JSON object of a 2xx response."""
+def _is_session_gone(response: Response) -> bool:
+    """Whether a 404 is the platform's own, `{"error": …}`. Those of proxies and web frameworks are HTML or say more."""
+    body = response.json
+    return (
+        response.status == 404
+        and isinstance(body, dict)
+        and isinstance(body.get("error"), str)
+        and not body.keys() & _OF_OTHERS
+    )
+
+
+def _require_success(name: str, response: Response) -> Response:
     if not 200 <= response.status < 300:
         raise refusal("platform", name, response)
+    return response
+
+
+def _object(name: str, response: Response) -> dict[str, Any]:
+    """The JSON object of a 2xx response."""
+    _require_success(name, response)
     if not isinstance(response.json, dict):
         raise malformed("platform", name, "a JSON object", response)
     return response.json

@@ -86,6 +86,11 @@ class TokenSource:
                 self._fetch()
             return True
 
+    def fetched(self) -> str:
+        """A token that the platform issues now, whatever is at hand. Raises as `value` does."""
+        with self._lock:
+            return self._fetch().text
+
     @property
     def is_at_hand(self) -> bool:
         return self._usable() is not None

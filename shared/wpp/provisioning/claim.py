@@ -98,13 +98,14 @@ class HeldClaim:
             self.change(lambda record: record)
 
     def change(
-        self, change: Change, *, activate: bool = False, doing: Doing | None = None, release: bool = False
+        self, change: Change, *, active: bool | None = None, doing: Doing | None = None, release: bool = False
     ) -> Integration:
-        """Changes the row while the claim is ours; the claim gets a new beat, or is removed. `doing` is what we do next.
+        """Changes the row while the claim is ours; the claim gets a new beat, or is removed. `doing` is what we do next, and
+        `active` whether the row is active from now on, None if that stays as it is.
 
         Raises ClaimLost, UpstreamError, DeadlinePassed.
         """
-        row = self._change(self._invocation.rows, change, activate=activate, doing=doing, release=release)
+        row = self._change(self._invocation.rows, change, active=active, doing=doing, release=release)
         if release:
             self.drop()
         return row
@@ -146,7 +147,7 @@ class HeldClaim:
         rows: Rows,
         change: Change,
         *,
-        activate: bool = False,
+        active: bool | None = None,
         doing: Doing | None = None,
         release: bool = False,
         attempts: int | None = None,
@@ -161,11 +162,11 @@ class HeldClaim:
                 raise ClaimLost  # released meanwhile: a beat must not put the claim back
             record = writable_record_of(current)
             changed = change(record).released() if release else self._claimed(change(record), beat, doing)
-            if changed == record and (current.is_active or not activate):
+            if changed == record and active in (None, current.is_active):
                 return None  # also our own change, the response to which was lost
             if not self._is_ours(record):
                 raise ClaimLost
-            return {"settings": changed.settings, **({"is_active": True} if activate else {})}
+            return {"settings": changed.settings, **({} if active is None else {"is_active": active})}
 
         row = rows.change(self.row, edit, attempts)
         if row is None:

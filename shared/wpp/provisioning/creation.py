@@ -175,11 +175,13 @@ class Creation:
             if self._stop_first:
                 self._stop(row)
             self._credentials = self._ask_platform(record)
+            # Logged before it is saved, so that a client without a row can be found.
+            fields = {"integration": row.id, "platform_id": record.platform_id, "session": self._credentials.session}
+            self._invocation.log.info("client created", fields=fields)
         platform = platform_client(self._invocation, self._credentials)
         with self._upstream.alongside(lambda: wait_for_token(self._invocation, platform)) as token_future:
             saved = self._save(self._credentials)
         token_future.result()
-        self._invocation.log.info("client created", fields={"integration": saved.id})
         return Client(saved, platform, self._claim)
 
     def _stop(self, row: Integration) -> None:
@@ -219,7 +221,7 @@ class Creation:
             return self._keyed.recorded(completed, now) if self._keyed else completed
 
         try:
-            return self._claim.change(complete, activate=True, doing="start")
+            return self._claim.change(complete, active=True, doing="start")
         except RowForbidden:  # an index of active rows: the next call must find the client all the same
             self._claim.change(complete)
             raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wpp.provisioning.record import record_of
 
 if TYPE_CHECKING:
-    from wpp.provisioning.record import Claim, Failure
+    from wpp.provisioning.record import Claim, Failure, Record
     from wpp.supabase.rows import Integration
 
 
@@ -73,3 +73,14 @@ def decide(
     if is_usable:
         return Use(row)
     return Fail(failure) if failure and failure.claim_id == awaited else Take(row)
+
+
+def restart_is_due(record: Record, now: float, after: float) -> bool:
+    """Whether a session that is before its QR has been there for so long that stopping and starting it is the way out.
+
+    `after` is in seconds, and twice as long after each restart. Never if a phone may be linked: `stop` would log it out.
+    """
+    started = record.started_at or record.key_issued_at
+    if started is None or record.was_paired or record.qr_was_shown:
+        return False
+    return now - started >= after * 2.0**record.restarts

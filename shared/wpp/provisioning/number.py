@@ -6,13 +6,14 @@ import hashlib
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
+from wpp.errors import NumberNotFound
 from wpp.provisioning.record import record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from wpp.provisioning.liveness import Liveness
-    from wpp.provisioning.options import KeyedRequest
+    from wpp.provisioning.options import KeyedRequest, Target
     from wpp.supabase.rows import Integration
 
 _NAMESPACE = "6f0ba4a5-6f0c-5b0e-9d7b-3a5f1f9c2d11"
@@ -27,7 +28,7 @@ class Number(NamedTuple):
     sub_organization_id: str | None = None
     """The platform's id of a further number; None for the primary one, which goes by the organization's own."""
     known_row_id: str | None = None
-    """Of a row that is there already, unfinished."""
+    """Of a row that is there already."""
     keyed_by: str | None = None
     """Fingerprint of the idempotency key that a further number belongs to."""
 
@@ -51,7 +52,7 @@ class Number(NamedTuple):
         return {name: value for name, value in own.items() if value is not None}
 
     def find(self, rows: Iterable[Integration]) -> Integration | None:
-        if not self.is_primary:
+        if not self.is_primary or self.known_row_id:
             row_id = self.row_id
             return next((row for row in rows if row.id == row_id), None)
         candidates = [row for row in rows if not record_of(row).is_further_number]
@@ -73,24 +74,56 @@ def primary_number(organization_id: str) -> Number:
     return Number(organization_id, organization_id)
 
 
-def further_number(
-    organization_id: str, keyed: KeyedRequest | None, rows: Iterable[Integration], liveness: Liveness
-) -> Number:
-    """The number that `add_new` adds: the same one for the same key; without a key one that was begun and never finished, so
-    that a failed request that is sent again loses no client, else a new one.
+def number_of(row: Integration) -> Number:
+    """The number that a row is about."""
+    record = record_of(row)
+    own = record.platform_id if record.is_further_number else None
+    return Number(row.organization_id, row.organization_id, own, known_row_id=row.id)
+
+
+def named_row(organization_id: str, rows: Iterable[Integration], target: Target) -> Integration | None:
+    """The row of the number that a request means. Raises NumberNotFound; None if it means a primary number without a row."""
+    rows = list(rows)
+    if target.integration_id is not None:
+        found = next((row for row in rows if row.id == target.integration_id), None)
+    elif target.session is not None:
+        known = ((row, record_of(row).credentials) for row in rows)
+        found = next((row for row, credentials in known if credentials and credentials.session == target.session), None)
+    else:
+        return primary_number(organization_id).find(rows)
+    if found is None:
+        raise NumberNotFound
+    return found
+
+
+def free_numbers(organization_id: str, rows: Iterable[Integration], liveness: Liveness) -> Iterator[Number]:
+    """The numbers that `add_new` without a key returns rather than adding another, the primary one first.
+
+    Each was never paired as far as its row says, or is the primary one and was disconnected. One that somebody is working on is
+    theirs, and one that was begun with an Idempotency-Key belongs to the key.
+    """
+    rows = list(rows)
+    primary = primary_number(organization_id)
+    primary_row = primary.find(rows)
+    further = [row for row in rows if record_of(row).is_further_number]
+    for row in [primary_row, *sorted(further, key=lambda row: (row.created_at, row.id))]:
+        if row is None:
+            continue
+        record = record_of(row)
+        is_free = not record.was_paired or (row is primary_row and record.is_disconnected)
+        if is_free and not record.is_keyed and not liveness.is_live(record):
+            yield primary if row is primary_row else number_of(row)
+
+
+def further_number(organization_id: str, keyed: KeyedRequest | None, rows: Iterable[Integration]) -> Number:
+    """The number that `add_new` adds: the same one for the same key, and without a key a new one.
 
     Its id for the platform ends in 8 hexadecimal digits, too few to be unique by themselves: taken ones are passed over.
     """
-    records = sorted((record_of(row) for row in rows), key=lambda record: record.row_id)
-    begun = [r for r in records if r.is_further_number and r.credentials is None and not r.is_keyed]
-    unfinished = [record for record in begun if not liveness.is_live(record)]
-    if unfinished and keyed is None:
-        record = unfinished[0]
-        return Number(organization_id, "", record.platform_id, known_row_id=record.row_id)
     seed = keyed.fingerprint if keyed else secrets.token_hex(16)
     number = Number(organization_id, f"{organization_id}\n{seed}", keyed_by=keyed.fingerprint if keyed else None)
     row_id = number.row_id
-    taken = {record.platform_id for record in records if record.row_id != row_id}
+    taken = {record_of(row).platform_id for row in rows if row.id != row_id}
     attempt = 0
     while True:
         digits = hashlib.sha256(f"{seed}\n{attempt}".encode()).hexdigest()[:8]

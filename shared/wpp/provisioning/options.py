@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wpp.errors import BadRequest, IdempotencyKeyReused
@@ -24,11 +25,30 @@ class Options(NamedTuple):
     force_recreate: bool = False
     """Stop the session, ask the platform again, replace the credentials in place."""
     add_new: bool = False
-    """A further number with a row of its own."""
+    """A further number with a row of its own, or a free one that is there already."""
 
     @property
     def name(self) -> str:
         return "force_recreate" if self.force_recreate else "add_new" if self.add_new else "plain"
+
+
+class Target(NamedTuple):
+    """Which number of the organization a request means: by the id of its row, by its session, or else the primary one."""
+
+    integration_id: str | None = None
+    session: str | None = None
+
+    @property
+    def is_named(self) -> bool:
+        return self.integration_id is not None or self.session is not None
+
+
+def target_from(body: Mapping[str, Any]) -> Target:
+    """From `integration_id`, or `session_name` or `session`. Null and empty ones count as absent. Raises BadRequest."""
+    for name in ("integration_id", "session_name", "session"):
+        if not isinstance(body.get(name), (str, NoneType)):
+            raise BadRequest(f"{name} must be text")
+    return Target(body.get("integration_id") or None, body.get("session_name") or body.get("session") or None)
 
 
 def options_from(body: Mapping[str, Any]) -> Options:

@@ -7,8 +7,14 @@ wppApiKeyIssuedAt               ms since 1970, when the key was handed out
 wppKeyedBy                      fingerprint of the Idempotency-Key that a further number was begun with
 wppClaim                        who is working on the client: {id, beat, doing} while somebody is,
                                 {failed, code, problem} after the last one was refused
+wppPaired                       false until the session was first seen linked to a phone; absent in rows from before it was noted
+wppDisconnected                 true from `wpp-disconnect` until the number is connected again
 wppStartedAt                    ms since 1970, when we last started the session
+wppQrShown                      true once a QR was seen after that start
+wppRestarts                     how often the session was stopped and started again since it last had a QR
+wppLost                         {at, times}: when and how often the platform had lost the session and did not bring it back
 wppWebhookPending               true until the platform has our webhook
+wppWebhookHash                  of the address that the platform has
 wppRequests                     fingerprints of Idempotency-Key headers that were carried out, with their options
 
 For one release beside code that knows neither beats nor derived keys: `wppClaim.expiresAt`, `wppIdempotencyKey`, `wppStart`.
@@ -17,14 +23,13 @@ For one release beside code that knows neither beats nor derived keys: `wppClaim
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from wpp.errors import RowUnreadable
-from wpp.http import exact_json
 from wpp.platform.client import Credentials, is_session
 from wpp.platform.token import AccessToken, is_header_text, stored_token
+from wpp.provisioning.values import object_in, seconds, whole, without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +41,8 @@ _DOING: tuple[Doing, ...] = get_args(Doing)
 _STARTS = ("start", "restart")
 _NAMESPACE = "0d9a4a3b-52a1-5a0f-8a3e-0c8c9f1d7e42"
 _TOKEN = ("wppJwtToken", "wppJwtExpiresAt")
-_LONGEST_TIME = 2**53  # ms; beyond it a number is not a time
+_OF_A_START = ("wppStartedAt", "wppQrShown")
+_MOST_REPETITIONS = 30  # that a count in the row can stand for
 
 
 class Claim(NamedTuple):
@@ -57,6 +63,14 @@ class Failure(NamedTuple):
     claim_id: str
     code: str
     problem: str
+
+
+class Lost(NamedTuple):
+    """A session that the platform does not know any more, although it was asked for again."""
+
+    at: float
+    """Seconds since 1970."""
+    times: int
 
 
 class Record:
@@ -129,8 +143,8 @@ class Record:
             stored = self.settings.get(name)
             if not isinstance(stored, dict) or not isinstance(stored.get("id"), str):
                 continue
-            beat = _whole(stored.get("beat"))
-            if beat is not None or _seconds(stored.get("expiresAt")) is not None:
+            beat = whole(stored.get("beat"))
+            if beat is not None or seconds(stored.get("expiresAt")) is not None:
                 known = next((known for known in _DOING if known == stored.get("doing")), doing)
                 return Claim(stored["id"], beat, known)
         return None
@@ -145,25 +159,59 @@ class Record:
     @property
     def key_issued_at(self) -> float | None:
         """Seconds since 1970."""
-        return _seconds(self.settings.get("wppApiKeyIssuedAt"))
+        return seconds(self.settings.get("wppApiKeyIssuedAt"))
 
     @property
     def started_at(self) -> float | None:
         """Seconds since 1970."""
-        return _seconds(self.settings.get("wppStartedAt"))
+        return seconds(self.settings.get("wppStartedAt"))
 
     @property
     def webhook_pending(self) -> bool:
         return self.settings.get("wppWebhookPending") is True
 
+    @property
+    def webhook_hash(self) -> str | None:
+        """Of the address that the platform has, if that was noted: see `webhook_hash` below."""
+        stored = self.settings.get("wppWebhookHash")
+        return stored if isinstance(stored, str) else None
+
+    @property
+    def was_paired(self) -> bool:
+        """Whether the session ever was linked to a phone, as far as is known. Rows from before this was noted count as paired."""
+        return self.credentials is not None and self.settings.get("wppPaired") is not False
+
+    @property
+    def is_disconnected(self) -> bool:
+        """Whether `wpp-disconnect` disconnected the number."""
+        return self.settings.get("wppDisconnected") is True
+
+    @property
+    def qr_was_shown(self) -> bool:
+        """Whether the session has had a QR since its last start: then it may have been scanned."""
+        return self.settings.get("wppQrShown") is True
+
+    @property
+    def restarts(self) -> int:
+        count = whole(self.settings.get("wppRestarts")) or 0
+        return min(max(count, 0), _MOST_REPETITIONS)
+
+    @property
+    def lost(self) -> Lost | None:
+        stored = self.settings.get("wppLost")
+        at = seconds(stored.get("at")) if isinstance(stored, dict) else None
+        if at is None:
+            return None
+        return Lost(at, min(max(whole(stored.get("times")) or 1, 1), _MOST_REPETITIONS))  # type: ignore[union-attr]
+
     def claimed(self, claim: Claim, expires_at: float) -> Record:
         """`expires_at`, in seconds since 1970, is for code from before beats, as is the idempotency key."""
         held = {"id": claim.id, "beat": claim.beat, "doing": claim.doing, "expiresAt": int(expires_at * 1000)}
         key = {} if claim.is_start else {"wppIdempotencyKey": self.idempotency_key}
-        return self._with({**_without(self.settings, "wppStart"), "wppClaim": held, **key})
+        return self._with({**without(self.settings, "wppStart"), "wppClaim": held, **key})
 
     def released(self, failure: Failure | None = None) -> Record:
-        rest = _without(self.settings, "wppClaim", "wppStart")
+        rest = without(self.settings, "wppClaim", "wppStart")
         if failure is None:
             return self._with(rest)
         ended = {"failed": failure.claim_id, "code": failure.code, "problem": failure.problem}
@@ -171,8 +219,11 @@ class Record:
 
     def completed(self, credentials: Credentials, now: float) -> Record:
         """With new credentials, and without what belonged to the ones before. The claim stays. `now` in seconds since 1970."""
-        rest = _without(self.settings, "wppIdempotencyKey", "wppStartedAt", *_TOKEN)
+        former = ("wppIdempotencyKey", "wppWebhookHash", "wppRestarts", "wppDisconnected", *_OF_A_START, *_TOKEN)
+        rest = without(self.settings, *former)
+        is_same_session = self.credentials is not None and self.credentials.session == credentials.session
         new = {
+            "wppPaired": is_same_session and self.was_paired,
             "wppApiKey": credentials.api_key,
             "wppAccountNumber": credentials.session,
             "wppApiKeyIssuedAt": int(now * 1000),
@@ -184,18 +235,42 @@ class Record:
         stored = {"wppJwtToken": token.text, "wppJwtExpiresAt": int(token.expires_at * 1000)}
         return self._with({**self.settings, **stored})
 
-    def with_webhook_pending(self, pending: bool) -> Record:
-        if pending == self.webhook_pending:
-            return self
-        rest = _without(self.settings, "wppWebhookPending")
-        return self._with({**rest, "wppWebhookPending": True} if pending else rest)
+    def with_webhook(self, url_hash: str | None) -> Record:
+        """`url_hash` is of the address that the platform has now, None if it is not known to have one."""
+        if url_hash is None:
+            return self._with({**self.settings, "wppWebhookPending": True})
+        return self._with({**without(self.settings, "wppWebhookPending"), "wppWebhookHash": url_hash})
 
     def with_start(self, at: float | None) -> Record:
         """`at` in seconds since 1970, None if no start is known to have had an effect."""
         if at == self.started_at:
             return self
-        rest = _without(self.settings, "wppStartedAt")
+        rest = without(self.settings, *_OF_A_START)
         return self._with(rest if at is None else {**rest, "wppStartedAt": round(at * 1000)})
+
+    def with_qr_shown(self) -> Record:
+        return self._with({**self.settings, "wppQrShown": True})
+
+    def with_restarts(self, count: int) -> Record:
+        if count == self.restarts:
+            return self
+        rest = without(self.settings, "wppRestarts")
+        return self._with({**rest, "wppRestarts": count} if count else rest)
+
+    def paired(self) -> Record:
+        return self._with({**self.settings, "wppPaired": True})
+
+    def disconnected(self) -> Record:
+        return self._with({**without(self.settings, "wppRestarts", *_OF_A_START), "wppDisconnected": True})
+
+    def connected_again(self) -> Record:
+        return self._with(without(self.settings, "wppDisconnected"))
+
+    def with_lost(self, lost: Lost | None) -> Record:
+        rest = without(self.settings, "wppLost")
+        return self._with(
+            rest if lost is None else {**rest, "wppLost": {"at": round(lost.at * 1000), "times": lost.times}}
+        )
 
     def with_requests(self, requests: Mapping[str, Any]) -> Record:
         return self._with({**self.settings, "wppRequests": requests})
@@ -207,41 +282,18 @@ class Record:
         return f"Record({self.row_id!r})"
 
 
-def _without(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in names}
+def webhook_hash(url: str) -> str:
+    """What tells whether the platform has this address, without keeping the address in the row."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def record_of(row: Integration) -> Record:
     """The record of any row: what is not an object holds nothing of ours."""
-    return Record(row.id, row.organization_id, _object_in(row.settings) or {}, row.is_primary)
+    return Record(row.id, row.organization_id, object_in(row.settings) or {}, row.is_primary)
 
 
 def writable_record_of(row: Integration) -> Record:
     """The same for a row that is about to be changed. Raises RowUnreadable if that would overwrite something of value."""
-    if row.settings and _object_in(row.settings) is None:
+    if row.settings and object_in(row.settings) is None:
         raise RowUnreadable(row.id, "settings", "is not a JSON object")
     return record_of(row)
-
-
-def _object_in(settings: Any) -> dict[str, Any] | None:
-    if isinstance(settings, str):  # an object that was encoded twice: JSON.stringify into a jsonb column
-        try:
-            settings = exact_json.loads(settings)
-            is_storable = "\\u0000" not in json.dumps(settings, default=str)
-            json.dumps(settings, ensure_ascii=False, default=str).encode()  # fails with half a surrogate pair
-        except (ValueError, RecursionError):
-            return None
-        if not is_storable:  # jsonb cannot hold it
-            return None
-    return settings if isinstance(settings, dict) else None
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _seconds(milliseconds: Any) -> float | None:
-    """None for what cannot be a time: others may have written anything, a number beyond all floats included."""
-    if isinstance(milliseconds, bool) or not isinstance(milliseconds, (int, float)):
-        return None
-    return milliseconds / 1000 if abs(milliseconds) < _LONGEST_TIME else None

@@ -1,24 +1,27 @@
-"""One click from beginning to end: who calls, which client, in which state its session is."""
+"""One click from beginning to end: who calls, which number, which client, in which state its session is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from wpp.errors import KeyRefused, NotConfigured, OrganizationNotFound
+from wpp.errors import SessionLost
 from wpp.platform.state import SessionState, State
+from wpp.provisioning.access import organization_of_caller
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.liveness import Liveness
-from wpp.provisioning.number import Number, further_number, primary_number
-from wpp.provisioning.options import KeyedRequest, Options, keyed_request
-from wpp.provisioning.session import Session
+from wpp.provisioning.number import Number, free_numbers, further_number, named_row, number_of, primary_number
+from wpp.provisioning.options import KeyedRequest, Options, Target, keyed_request
+from wpp.provisioning.recovery import running_session
 
 if TYPE_CHECKING:
-    from wpp.provisioning.client import Client
+    from wpp.provisioning.session import Session
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Organization
 
 PLAIN = Options()
+PRIMARY = Target()
 Status = Literal["connected", "starting", "qr_issued"]
+_TAKEN = (State.CONNECTED, State.PAIRING, State.BLOCKED)  # states of a number that `add_new` passes over
 
 
 class Connection(NamedTuple):
@@ -41,65 +44,63 @@ def connect(
     access_token: str,
     *,
     options: Options = PLAIN,
+    target: Target = PRIMARY,
     idempotency_key: str | None = None,
     wait: bool = False,
 ) -> Connection:
-    """Makes sure that the caller's organization has its one client and that its session runs.
+    """Makes sure that a number of the caller's organization has its one client and that its session runs.
 
     With `wait`, waits until there is a QR or the number is connected, as long as the configuration and the deadline allow.
-    Raises InvalidToken, OrganizationNotFound, IdempotencyKeyReused, CreationInProgress, UpstreamError, DeadlinePassed.
+    Raises InvalidToken, OrganizationNotFound, Forbidden, NumberNotFound, IdempotencyKeyReused, CreationInProgress, SessionLost,
+    UpstreamError, DeadlinePassed.
     """
-    organization = _identify(invocation, access_token)
-    rows = organization.integrations
+    organization = organization_of_caller(invocation, access_token)
     keyed = keyed_request(organization.id, invocation.function, idempotency_key, options)
-    is_repeated = keyed.is_repeated(rows) if keyed else False
-    if options.add_new:
-        number = further_number(organization.id, keyed, rows, Liveness(invocation.memory, invocation.upstream.clock))
+    is_repeated = keyed.is_repeated(organization.integrations) if keyed else False
+    if options.add_new and keyed is None:
+        session, state = _free_session(invocation, organization)
     else:
-        number = primary_number(organization.id)
-    row = number.find(rows)
-    recreate = options.force_recreate and not is_repeated
-    creation = Creation(invocation, number, keyed, replacing=row if recreate else None, stop_first=recreate)
-    session, state = running_session(invocation, number, creation.obtain(row), keyed)
+        number = _number(organization, options, target, keyed)
+        recreate = options.force_recreate and not is_repeated
+        session, state = _connected(invocation, organization, number, keyed, recreate=recreate)
     if wait:
         state = session.wait_for_qr(state)
     return _connection(session, state, is_repeated=is_repeated)
 
 
-def running_session(
-    invocation: Invocation, number: Number, client: Client, keyed: KeyedRequest | None = None
+def _number(organization: Organization, options: Options, target: Target, keyed: KeyedRequest | None) -> Number:
+    rows = organization.integrations
+    if options.add_new:
+        return further_number(organization.id, keyed, rows)
+    row = named_row(organization.id, rows, target) if target.is_named else None
+    return number_of(row) if row else primary_number(organization.id)
+
+
+def _free_session(invocation: Invocation, organization: Organization) -> tuple[Session, SessionState]:
+    """Of a number that nobody uses, or of a new one. A candidate that turns out to be in use is passed over."""
+    rows = organization.integrations
+    for number in free_numbers(organization.id, rows, Liveness(invocation.memory, invocation.upstream.clock)):
+        try:
+            session, state = _connected(invocation, organization, number)
+        except SessionLost:
+            continue
+        if state.state not in _TAKEN:
+            return session, state
+    return _connected(invocation, organization, further_number(organization.id, None, rows))
+
+
+def _connected(
+    invocation: Invocation,
+    organization: Organization,
+    number: Number,
+    keyed: KeyedRequest | None = None,
+    *,
+    recreate: bool = False,
 ) -> tuple[Session, SessionState]:
-    """A running session of the client. A key that the platform refuses for good is replaced, once."""
-    session = Session(invocation, client, keyed)
-    try:
-        return session, session.ensure_started()
-    except KeyRefused:
-        if client.was_created:
-            raise
-        invocation.log.warning("the stored key is refused; replacing it", fields={"integration": client.row.id})
-    client = Creation(invocation, number, keyed, replacing=client.row).obtain(client.row)
-    session = Session(invocation, client, keyed)
-    return session, session.ensure_started()
-
-
-def _identify(invocation: Invocation, access_token: str) -> Organization:
-    """Checks the access token, and has Supabase confirm the session while the caller's organization is read."""
-    check, upstream = invocation.runtime.caller_check, invocation.upstream
-    user_id = invocation.user_id or check.user_id(access_token, upstream)
-    try:
-        with upstream.alongside(lambda: check.confirm(access_token, user_id, upstream)) as confirmation:
-            organization = invocation.rows.of_user(user_id)
-    finally:
-        confirmation.result()  # whatever became of the rows: an error here is what the caller has to know first
-    if organization is None:
-        if not invocation.rows.is_table_of_users_visible():
-            raise NotConfigured(
-                "SUPABASE_SERVICE_ROLE_KEY sees no row of profiles: is it a key of the role service_role, "
-                "and may that role pass row-level security?"
-            )
-        raise OrganizationNotFound
-    invocation.organization_id = organization.id
-    return organization
+    """The running session of a number, and its state."""
+    row = number.find(organization.integrations)
+    creation = Creation(invocation, number, keyed, replacing=row if recreate else None, stop_first=recreate)
+    return running_session(invocation, number, creation.obtain(row), keyed)
 
 
 def _connection(session: Session, state: SessionState, *, is_repeated: bool) -> Connection:

@@ -8,18 +8,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from wpp.errors import AMBIGUOUS, DeadlinePassed, UpstreamError, WppError
+from wpp.errors import AMBIGUOUS, DeadlinePassed, UpstreamError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.best_effort import PATIENCE
 from wpp.provisioning.client import wait_for_token
+from wpp.provisioning.live import live_state, with_qr
 from wpp.provisioning.record import record_of
 from wpp.provisioning.start import Start
+from wpp.provisioning.unscanned import unscanned_warning
 from wpp.provisioning.updates import WEBHOOK_PATIENCE, RowUpdates
 from wpp.recent import Shared
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from wpp.platform.client import Credentials
     from wpp.provisioning.client import Client
     from wpp.provisioning.options import KeyedRequest
@@ -30,7 +30,6 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.15, 1.0
 """Seconds between two looks for a QR; in between, a share of the time waited, so that a late one is not missed by much."""
 _SHARE_OF_THE_WAIT = 0.08
 _LONGEST_PAUSE = 2.0  # seconds between two looks while they fail
-_EARLY_QR_PATIENCE = 3.0  # seconds
 _FRESH_KEY_SECONDS = 60.0  # in which the platform may still refuse a key that it just handed out
 _STATUS_EVERY = 5  # looks for the QR between two looks at the status
 
@@ -45,7 +44,6 @@ class Session:
         self._platform = client.platform
         self._claim = client.claim
         """Held only until the session of a new client was started."""
-        self._connected = invocation.memory.connected
         self._updates = RowUpdates(invocation, client, keyed)
         self._start = Start(invocation, client, self._updates)
 
@@ -67,18 +65,32 @@ class Session:
         try:
             state = self._read(is_new=claim is not None)
             if state.state is State.ENDED:
-                state = self._start.of_new_client(claim) if claim else self._start.of_known_client()
+                state = self._start.of_new_client(claim) if claim else self._start.of_ended_session()
             elif claim:
                 self._start.release(claim)
+            elif state.state is State.STARTING:
+                state = self._not_stuck(state)
         except Exception:
             if claim:
                 claim.release()
             raise
-        if not self._updates.are_saved:
-            with self._updates.saving():
-                pass
         self._observe(state)
         return state
+
+    def _not_stuck(self, state: SessionState) -> SessionState:
+        """The state of a session before its QR, after restarting it if it has been there for too long."""
+        record = self._updates.record
+        if not self._start.is_restart_due(record):
+            return state
+        if record.restarts:
+            self._invocation.warn(
+                "the session was started again before and still has no QR; force_recreate replaces it"
+            )
+        try:
+            return self._start.of_stuck_session()
+        except UpstreamError as error:
+            self._invocation.warn(f"the session does not get to its QR and could not be started again: {error}")
+            return state
 
     def wait_for_qr(self, state: SessionState) -> SessionState:
         """Looks until there is a QR or the number is connected, for WPP_QR_WAIT_SECONDS within the deadline.
@@ -96,7 +108,7 @@ class Session:
             try:
                 state, trouble = self._shared_look(pause, with_status=looks % _STATUS_EVERY == 0), None
                 if state.state is State.ENDED:
-                    state = self._start.of_known_client()
+                    state = self._start.of_ended_session()
                 pause = pause_after(clock.monotonic() - began)
             except AMBIGUOUS as error:
                 trouble = error
@@ -105,7 +117,8 @@ class Session:
                 break
         if trouble is not None:
             self._invocation.warn(f"the last look for a QR failed: {trouble}")
-        self._observe(state)
+        if looks:
+            self._observe(state)
         return state
 
     def _shared_look(self, pause: float, *, with_status: bool) -> SessionState:
@@ -117,28 +130,18 @@ class Session:
     def _read(self, *, is_new: bool) -> SessionState:
         """Status and QR in one round trip, and beside them what is still to be done for the row."""
         self._have_token()
-        activation = qr_future = None
+        activation = None
         with ExitStack() as stack:
             if not is_new and not self.row.is_active:
                 activation = stack.enter_context(self._upstream.alongside(self._updates.save))
             elif not is_new and not self._updates.are_saved:
                 stack.enter_context(self._updates.saving())
-            if self._updates.webhook_pending:
+            if self._updates.needs_webhook:
                 stack.enter_context(self._updates.registering_webhook(WEBHOOK_PATIENCE if is_new else PATIENCE))
-            if not self._connected.get(self.credentials.api_key):
-                qr_future = stack.enter_context(self._upstream.alongside(self._early_qr, PATIENCE))
-            state = self._platform.status()
+            state = live_state(self._invocation, self._platform)
         if activation:
             activation.result()  # an inactive row must not be answered as a connection
-        if qr_future is not None and not qr_future.done():
-            qr_future = None
-        if state.state is State.QR_REQUIRED and (qr_future is None or isinstance(qr_future.exception(), AMBIGUOUS)):
-            return state.with_qr(self._platform.qr())  # it was not asked for, or only tried, and is needed after all
-        return _with_qr(state, qr_future)
-
-    def _early_qr(self) -> str | None:
-        """The QR that is asked for before it is known whether there can be one."""
-        return self._platform.qr(_EARLY_QR_PATIENCE)
+        return state
 
     def _have_token(self) -> None:
         tokens, issued = self._platform.tokens, record_of(self.row).key_issued_at
@@ -153,29 +156,19 @@ class Session:
             return SessionState(State.STARTING).with_qr(self._platform.qr())
         with self._upstream.alongside(self._platform.qr) as qr_future:
             state = self._platform.status()
-        return _with_qr(state, qr_future)
+        return with_qr(state, qr_future)
 
     def _observe(self, state: SessionState) -> None:
-        if state.warning:
-            self._invocation.warn(state.warning)
-        if state.state is State.CONNECTED:
-            self._connected.put(self.credentials.api_key, True)
-        else:
-            self._connected.forget(self.credentials.api_key)
+        """Notes what the state tells, and saves it where that only helps."""
+        for warning in (state.warning, unscanned_warning(self._invocation.memory, self.credentials.api_key, state)):
+            if warning:
+                self._invocation.warn(warning)
+        self._updates.observe(state)
+        if not self._updates.are_saved:
+            with self._updates.saving():
+                pass
 
 
 def pause_after(waited: float) -> float:
     """Seconds until the next look for a QR after so many seconds of waiting."""
     return min(max(SHORTEST_PAUSE, _SHARE_OF_THE_WAIT * waited), LONGEST_PAUSE)
-
-
-def _with_qr(state: SessionState, qr_future: Future[str | None] | None) -> SessionState:
-    """A state with the QR that was read beside it. A failed reading counts only where there should be a QR."""
-    if qr_future is None or state.state not in (State.STARTING, State.QR_REQUIRED):
-        return state
-    error = qr_future.exception()
-    if error is None:
-        return state.with_qr(qr_future.result())
-    if state.state is State.QR_REQUIRED or not isinstance(error, WppError):
-        raise error
-    return state

@@ -1,30 +1,34 @@
-"""Starts an ended session exactly once: a second start would throw away the QR that the first one led to."""
+"""Starts an ended session, and restarts a stuck one, exactly once: a second start would throw away the QR of the first."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from wpp.errors import AMBIGUOUS, DeadlinePassed, UpstreamRefused, WppError
+from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamRefused, WppError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.claim import ClaimLost, HeldClaim
+from wpp.provisioning.decide import restart_is_due
 from wpp.provisioning.liveness import Liveness
-from wpp.provisioning.record import record_of
+from wpp.provisioning.record import Record, record_of
+from wpp.provisioning.settling import START_SECONDS, seconds_left, settled_state
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wpp.platform.client import WppClient
     from wpp.provisioning.client import Client
+    from wpp.provisioning.record import Doing
     from wpp.provisioning.updates import RowUpdates
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
-START_SECONDS = 10.0
-"""The longest that a start may take to show in the session's state."""
-_LOOK_SECONDS = 0.5  # between two looks at a session that somebody may just have started
+_STOP_PATIENCE = 5.0  # seconds
 _SOMEBODY_ELSE_IS_STARTING = SessionState(State.STARTING)
 
 
 class Start:
-    """One invocation's start of one session that was just seen to have ended."""
+    """One invocation's start of one session."""
 
     def __init__(self, invocation: Invocation, client: Client, updates: RowUpdates) -> None:
         self._invocation = invocation
@@ -51,38 +55,60 @@ class Start:
             with self._upstream.alongside(lambda: self.release(claim)):
                 return self._platform.start()
         except AMBIGUOUS:
-            return self.of_known_client()
+            return self.of_ended_session()
         except UpstreamRefused:
             self._updates.record_refused_start()
             with self._updates.saving():
                 raise
 
-    def of_known_client(self) -> SessionState:
+    def of_ended_session(self) -> SessionState:
         """Claims the start, and sends it unless somebody else has. Raises UpstreamError, DeadlinePassed."""
-        claim = HeldClaim(self._invocation, "start")
+        was_disconnected = self._updates.record.is_disconnected
+
+        def is_free(record: Record) -> bool:
+            return was_disconnected or not record.is_disconnected  # by somebody else, while this call was under way
+
+        return self._under_claim("start", is_free, self._start_if_ended)
+
+    def of_stuck_session(self) -> SessionState:
+        """Claims the restart of a session that does not get to its QR: stops it and starts it again, unless somebody else has, or
+        it has a QR by now. Raises UpstreamError, DeadlinePassed.
+        """
+        return self._under_claim("restart", self.is_restart_due, self._restart_if_stuck)
+
+    def is_restart_due(self, record: Record) -> bool:
+        return restart_is_due(record, self._clock.now(), self._invocation.config.restart_after_seconds)
+
+    def _under_claim(
+        self, doing: Doing, is_free: Callable[[Record], bool], work: Callable[[HeldClaim, float | None], SessionState]
+    ) -> SessionState:
+        """The state after `work` under a claim, unless somebody else is at work on the session.
+
+        `work` gets the seconds for which an earlier start may take effect yet, or None if nothing has happened since the state
+        was read.
+        """
+        claim = HeldClaim(self._invocation, doing)
         was_dead_start = False
 
-        def is_free(current: Integration) -> bool:
+        def is_ours_to_take(current: Integration) -> bool:
             nonlocal was_dead_start
             record = record_of(current)
             is_live = self._liveness.is_live(record)
             was_dead_start = not is_live and record.claim is not None and record.claim.is_start
-            return record.credentials == self._platform.credentials and not is_live
+            return record.credentials == self._platform.credentials and not is_live and is_free(record)
 
         try:
-            row, was_untouched = claim.take(self._updates.row, is_free)
+            row, was_untouched = claim.take(self._updates.row, is_ours_to_take)
         except Exception:
             claim.release()
             raise
         if row is None or claim.row is None:
             return _SOMEBODY_ELSE_IS_STARTING
-        settling = START_SECONDS if was_dead_start or self._was_sent else max(self._seconds_since_start_left(row), 0.0)
+        settling = (
+            START_SECONDS if was_dead_start or self._was_sent else seconds_left(record_of(row), self._clock.now())
+        )
         try:
-            state = SessionState(State.ENDED)
-            if settling or not was_untouched:
-                state = self._settled_state(settling)
-            if state.state is State.ENDED:
-                state = self._sent(claim)
+            state = work(claim, None if was_untouched and settling <= 0 else settling)
         except (*AMBIGUOUS, DeadlinePassed):
             if self._was_sent:  # it may be under way all the same: whoever finds the claim dead gives it time
                 claim.drop()
@@ -98,7 +124,31 @@ class Start:
         self.release(claim)
         return state
 
-    def _sent(self, claim: HeldClaim) -> SessionState:
+    def _start_if_ended(self, claim: HeldClaim, settling: float | None) -> SessionState:
+        if settling is not None:
+            state = self._settled_state(settling)
+            if state.state is not State.ENDED:
+                return state
+        return self._started(claim)
+
+    def _restart_if_stuck(self, claim: HeldClaim, settling: float | None) -> SessionState:
+        if settling is not None:
+            self._settled_state(settling)
+        with self._upstream.alongside(self._platform.qr) as qr_future:
+            state = self._platform.status()
+        state = state.with_qr(qr_future.result())
+        if state.state is State.ENDED:
+            return self._started(claim)
+        if state.state is not State.STARTING:
+            return state
+        self._invocation.warn("the session did not get to its QR and was started again")
+        self._updates.record_start(is_restart=True)  # if the stop fails as well, the next attempt comes later
+        claim.confirm()
+        with suppress(SessionGone):
+            self._platform.stop(_STOP_PATIENCE)
+        return self._started(claim)
+
+    def _started(self, claim: HeldClaim) -> SessionState:
         claim.confirm()
         with self._updates.registering_webhook():
             try:
@@ -117,19 +167,7 @@ class Start:
         return self._platform.start()
 
     def _settled_state(self, seconds: float) -> SessionState:
-        """The state once it is no longer "ended", or after so many seconds."""
-        until = self._clock.monotonic() + seconds
-        while True:
-            state = self._platform.status()
-            if state.state is not State.ENDED or self._clock.monotonic() >= until:
-                return state
-            self._upstream.deadline.sleep(_LOOK_SECONDS, "waiting for the session to start")
-
-    def _seconds_since_start_left(self, row: Integration) -> float:
-        """How long the last start may still take, by the clock of whoever sent it."""
-        started = record_of(row).started_at
-        passed = abs(self._clock.now() - started) if started is not None else START_SECONDS
-        return START_SECONDS - passed
+        return settled_state(self._upstream, self._platform, seconds)
 
     def release(self, claim: HeldClaim) -> None:
         """With all that is known by now, so that it takes one request."""

@@ -1,19 +1,21 @@
-"""What one invocation learned about a client, and writes into its row: the token in use, an active row, a start, the webhook."""
+"""What one invocation learned about a client and writes into its row: the token in use, a start, the webhook, a paired phone."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wpp.errors import WppError
+from wpp.platform.state import State
 from wpp.provisioning.best_effort import PATIENCE, BestEffort
 from wpp.provisioning.liveness import Liveness
-from wpp.provisioning.record import record_of
+from wpp.provisioning.record import record_of, webhook_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from typing import Any
 
+    from wpp.platform.state import SessionState
     from wpp.platform.token import AccessToken
     from wpp.provisioning.client import Client
     from wpp.provisioning.options import KeyedRequest
@@ -25,24 +27,48 @@ WEBHOOK_PATIENCE = 3.0
 """Seconds: the next call can register it as well."""
 
 
+class _Start(NamedTuple):
+    at: float | None
+    """Seconds since 1970; None if it is known to have had no effect."""
+    restarts: int
+
+
 class RowUpdates:
-    def __init__(self, invocation: Invocation, client: Client, keyed: KeyedRequest | None = None) -> None:
-        """`keyed` is recorded as carried out."""
+    def __init__(
+        self, invocation: Invocation, client: Client, keyed: KeyedRequest | None = None, *, only_look: bool = False
+    ) -> None:
+        """`keyed` is recorded as carried out. With `only_look`, no more is written than a token and that a number was paired."""
         record = record_of(client.row)
         self.row = client.row
-        self.webhook_pending = record.webhook_pending
-        self._started_at = record.started_at
         self._invocation = invocation
+        self._clock = invocation.upstream.clock
         self._platform = client.platform
         self._keyed = keyed
-        self._activate = not client.row.is_active
-        is_live = Liveness(invocation.memory, invocation.upstream.clock).is_live(record)
-        self._dead_claim_id = record.claim.id if record.claim and not is_live else None
+        self._only_look = only_look
+        self._activate = not only_look and not client.row.is_active
+        self._connect_again = not only_look and record.is_disconnected
+        self._start: _Start | None = None
+        self._seen_known = self._seen_paired = self._seen_qr = False
+        self._webhook_hash = webhook_hash(invocation.config.wpp_webhook_url)
+        self._webhook_is_registered: bool | None = None  # None if it was not tried
+        is_live = Liveness(invocation.memory, self._clock).is_live(record)
+        self._dead_claim_id = record.claim.id if record.claim and not is_live and not only_look else None
+
+    @property
+    def record(self) -> Record:
+        return record_of(self.row)
 
     @property
     def are_saved(self) -> bool:
-        record = record_of(self.row)
+        record = self.record
         return (self.row.is_active or not self._activate) and self.apply(record) == record
+
+    @property
+    def needs_webhook(self) -> bool:
+        """Whether the platform lacks our webhook, or has the address that it had before."""
+        if self._webhook_is_registered is not None:
+            return not self._webhook_is_registered
+        return self.record.webhook_pending or self.record.webhook_hash != self._webhook_hash
 
     def apply(self, record: Record) -> Record:
         """The record with these updates, or as it is if its credentials were replaced in the meantime."""
@@ -53,21 +79,47 @@ class RowUpdates:
             record = record.with_token(token)
         if record.claim and record.claim.id == self._dead_claim_id:
             record = record.released()
-        record = record.with_webhook_pending(self.webhook_pending)
-        record = record.with_start(self._started_at)
+        if self._webhook_is_registered is not None:
+            record = record.with_webhook(self._webhook_hash if self._webhook_is_registered else None)
+        record = self._with_session(record)
+        if self._connect_again and record.is_disconnected:
+            record = record.connected_again()
         if self._keyed:
-            record = self._keyed.recorded(record, self._invocation.upstream.clock.now())
+            record = self._keyed.recorded(record, self._clock.now())
         return record
+
+    def _with_session(self, record: Record) -> Record:
+        """With what was seen of the session."""
+        if self._start is not None:
+            record = record.with_start(self._start.at).with_restarts(self._start.restarts)
+        if self._seen_paired and not record.was_paired:
+            record = record.paired()
+        if self._only_look:
+            return record
+        if self._seen_qr and not record.was_paired and not record.qr_was_shown:
+            record = record.with_qr_shown()
+        if record.restarts and (self._seen_paired or self._seen_qr):
+            record = record.with_restarts(0)
+        return record.with_lost(None) if record.lost and self._seen_known else record
 
     def _is_newer(self, token: AccessToken, stored: AccessToken) -> bool:
         return stored.expires_at < token.expires_at or stored.text == self._platform.tokens.refused
 
-    def record_start(self) -> None:
-        """To be called right before `start` is sent."""
-        self._started_at = self._invocation.upstream.clock.now()
+    def record_start(self, *, is_restart: bool = False) -> None:
+        """To be called right before `start` is sent, under the claim; for a restart before `stop` as well."""
+        restarts = self._start.restarts if self._start else self.record.restarts
+        self._start = _Start(self._clock.now(), restarts + is_restart)
+        self._seen_qr = False
 
     def record_refused_start(self) -> None:
-        self._started_at = None
+        if self._start is not None:
+            self._start = self._start._replace(at=None)
+
+    def observe(self, state: SessionState) -> None:
+        """What a session's state tells about its number for good."""
+        self._seen_known = True
+        self._seen_paired = self._seen_paired or state.state in (State.CONNECTED, State.PAIRING)
+        self._seen_qr = self._seen_qr or state.qr is not None
 
     def save(self) -> None:
         """Raises UpstreamError, DeadlinePassed."""
@@ -79,7 +131,7 @@ class RowUpdates:
 
     def registering_webhook(self, patience: float = PATIENCE) -> AbstractContextManager[None]:
         """Registers the webhook during the block: the next call does again what fails here."""
-        self.webhook_pending = True
+        self._webhook_is_registered = False
         return BestEffort(self._invocation, f"webhook {self.row.id}", self._register_webhook).alongside(patience)
 
     def _save_or_log(self) -> None:
@@ -95,7 +147,7 @@ class RowUpdates:
         except WppError as error:
             self._invocation.warn(f"the webhook is not registered yet, a later call tries again: {error}")
             raise
-        self.webhook_pending = False
+        self._webhook_is_registered = True
 
     def _edit(self, current: Integration) -> Mapping[str, Any] | None:
         record = record_of(current)

@@ -23,7 +23,6 @@ _TABLE_PROBLEMS = {
     "42501": "is hidden from SUPABASE_SERVICE_ROLE_KEY or refuses its rows: is it a key of the role service_role, "
     "and may that role pass row-level security?",
     "42P01": "is missing",
-    "42703": "lacks a column that we need",
     "PGRST200": "lacks the foreign key to organizations",
     "PGRST201": "has several foreign keys where we need one",
     "PGRST204": "lacks a column that we need",
@@ -31,6 +30,7 @@ _TABLE_PROBLEMS = {
 }
 _UNIQUE, _NULL = "23505", "23502"
 _UNIQUE_CONSTRAINT = re.compile(r'unique constraint "([\w ().-]{1,63})"')
+_MISSING, _MISSING_COLUMN = "42703", re.compile(r"column ([\w. ]{1,127}) does not exist")
 _NULL_COLUMN = re.compile(r'null value in column "([\w ().-]{1,63})"')
 
 
@@ -66,6 +66,9 @@ class PostgrestTable:
         code = error_code(response)
         if code in _TABLE_PROBLEMS:
             return NotConfigured(f"Supabase's table {self._table} {_TABLE_PROBLEMS[code]} ({code})")
+        if code == _MISSING:
+            column = _quoted(response, _MISSING_COLUMN)
+            return NotConfigured(f"Supabase's table {self._table} lacks the column {column} ({code})")
         if code == _NULL:
             column = _quoted(response, _NULL_COLUMN)
             return NotConfigured(

@@ -30,7 +30,8 @@ PROVIDER = "wpp"
 _TABLE = "messenger_integrations"
 OUR_SETTINGS = (
     "wppApiKey", "wppAccountNumber", "wppJwtToken", "wppJwtExpiresAt", "wppSubOrgId", "wppApiKeyIssuedAt", "wppClaim",
-    "wppStart", "wppStartedAt", "wppIdempotencyKey", "wppKeyedBy", "wppWebhookPending", "wppRequests",
+    "wppStart", "wppStartedAt", "wppIdempotencyKey", "wppKeyedBy", "wppWebhookPending", "wppWebhookHash", "wppRequests",
+    "wppPaired", "wppDisconnected", "wppQrShown", "wppRestarts", "wppLost",
 )  # fmt: skip
 _BESIDE = "id,organization_id,is_active,is_primary,created_at,updated_at"
 _COLUMNS = f"{_BESIDE},settings"
@@ -60,6 +61,8 @@ class Integration(NamedTuple):
 class Organization(NamedTuple):
     id: str
     integrations: tuple[Integration, ...]
+    role_of_user: str | None = None
+    """Of the user that it was read for; None if roles do not matter."""
 
 
 Edit = Callable[[Integration], Mapping[str, Any] | None]
@@ -72,6 +75,7 @@ class Rows:
     def __init__(self, config: Config, upstream: Upstream, timeout: float = CALL_TIMEOUT) -> None:
         """`timeout` is in seconds, for each request."""
         self._upstream = upstream
+        self._role_column = None if config.allowed_roles is None else config.role_column
         self._profiles = PostgrestTable(config, upstream, "profiles", timeout)
         self._table = PostgrestTable(config, upstream, _TABLE, timeout)
 
@@ -113,10 +117,11 @@ class Rows:
         return bool(profiles)
 
     def _of_user(self, user_id: str, columns: str) -> Organization | None:
+        role = f"wpp_role:{self._role_column}," if self._role_column else ""
         query = {
             "id": f"eq.{user_id}",
             # The column names the foreign key: a product may have further ones between these tables.
-            "select": f"organization_id,organizations!organization_id({_TABLE}({columns}))",
+            "select": f"organization_id,{role}organizations!organization_id({_TABLE}({columns}))",
             f"organizations.{_TABLE}.provider": f"eq.{PROVIDER}",
             f"organizations.{_TABLE}.messenger_type": f"eq.{MESSENGER_TYPE}",
             f"organizations.{_TABLE}.order": "created_at.asc,id.asc",
@@ -127,7 +132,9 @@ class Rows:
                 return None
             organization_id = profiles[0]["organization_id"]
             embedded = profiles[0]["organizations"][_TABLE]
-            return Organization(str(organization_id), tuple(_integration(row) for row in embedded))
+            found = profiles[0].get("wpp_role")
+            role_of_user = found if isinstance(found, str) else None
+            return Organization(str(organization_id), tuple(_integration(row) for row in embedded), role_of_user)
         except (KeyError, TypeError) as error:
             raise malformed("supabase", "rest.GET.profiles", "the expected columns", response) from error
 

@@ -125,7 +125,7 @@ def test_a_holder_whose_claim_was_taken_over_changes_nothing_any_more(invocation
     first = taken(invocation, row)
     second = taken(invocation, row)
     with pytest.raises(ClaimLost):
-        first.change(lambda record: record.completed(Credentials("key_0123456789", "s"), 1.0), activate=True)
+        first.change(lambda record: record.completed(Credentials("key_0123456789", "s"), 1.0), active=True)
     with pytest.raises(ClaimLost):
         first.change(unchanged, release=True)
     first.release(UpstreamRefused("platform", "create", "refused"))
@@ -143,7 +143,7 @@ def test_a_claim_that_vanished_is_put_back_and_credentials_are_saved(
     claim.change(unchanged)
     assert stored(invocation, row).claim
     overwrite(stack, row, {"theirs": 3})
-    claim.change(lambda record: record.completed(Credentials("key_0123456789", "s"), 1.0), activate=True)
+    claim.change(lambda record: record.completed(Credentials("key_0123456789", "s"), 1.0), active=True)
     record = stored(invocation, row)
     assert record.credentials == Credentials("key_0123456789", "s")
     assert record.settings["theirs"] == 3

@@ -8,7 +8,7 @@ from typing import Any
 
 from wpp.clock import Clock
 from wpp.provisioning.liveness import Liveness
-from wpp.provisioning.number import further_number, primary_number
+from wpp.provisioning.number import free_numbers, further_number, primary_number
 from wpp.provisioning.options import KeyedRequest
 from wpp.runtime import Memory
 from wpp.supabase.rows import Integration
@@ -46,34 +46,48 @@ def test_the_id_of_the_primary_row_follows_from_the_organization() -> None:
 
 
 def test_a_key_means_the_same_further_number_each_time() -> None:
-    first, again = (further_number(ORGANIZATION, KEYED, [], liveness()) for _ in range(2))
-    other = further_number(ORGANIZATION, KeyedRequest("e" * 32, "add_new"), [], liveness())
+    first, again = (further_number(ORGANIZATION, KEYED, []) for _ in range(2))
+    other = further_number(ORGANIZATION, KeyedRequest("e" * 32, "add_new"), [])
     assert first == again
     assert first.row_id != other.row_id
     assert first.sub_organization_id != other.sub_organization_id
 
 
 def test_without_a_key_each_further_number_is_new() -> None:
-    first, second = (further_number(ORGANIZATION, None, [], liveness()) for _ in range(2))
+    first, second = (further_number(ORGANIZATION, None, []) for _ in range(2))
     assert first.row_id != second.row_id
 
 
-def test_without_a_key_a_further_number_that_nobody_finishes_is_finished_first() -> None:
-    unfinished = row("a", wppSubOrgId=f"{ORGANIZATION}__wpp__01234567")
-    number = further_number(ORGANIZATION, None, [unfinished], liveness())
-    assert (number.row_id, number.sub_organization_id) == ("a", f"{ORGANIZATION}__wpp__01234567")
-    assert number.find([unfinished]) is unfinished
-
-
-def test_a_further_number_that_somebody_is_creating_is_never_taken() -> None:
+def test_free_are_numbers_that_were_never_paired_and_a_primary_one_that_was_disconnected() -> None:
+    keys: dict[str, Any] = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1"}
+    sub_id = f"{ORGANIZATION}__wpp__01234567"
     claim = {"id": "theirs", "beat": 1, "doing": "create"}
-    under_way = row("a", wppSubOrgId=f"{ORGANIZATION}__wpp__01234567", wppClaim=claim)
-    assert further_number(ORGANIZATION, None, [under_way], liveness()).row_id != "a"
+    rows = {
+        "paired primary": row("a", primary=True, wppPaired=True, **keys),
+        "from before": row("a", primary=True, **keys),
+        "unpaired primary": row("b", primary=True, wppPaired=False, **keys),
+        "disconnected primary": row("c", primary=True, active=False, wppPaired=True, wppDisconnected=True, **keys),
+        "unfinished": row("d", wppSubOrgId=sub_id),
+        "unpaired": row("e", wppSubOrgId=sub_id, wppPaired=False, **keys),
+        "disconnected": row("f", active=False, wppSubOrgId=sub_id, wppPaired=True, wppDisconnected=True, **keys),
+        "somebody's work": row("g", wppSubOrgId=sub_id, wppClaim=claim),
+        "a key's": row("h", wppSubOrgId=sub_id, wppKeyedBy="f"),
+    }
+
+    def free(*names: str) -> list[str]:
+        found = [rows[name] for name in names]
+        numbers = list(free_numbers(ORGANIZATION, found, liveness()))
+        return [name for number in numbers for name in names if number.find(found) is rows[name]]
+
+    assert [name for name in rows if free(name)] == [
+        "unpaired primary", "disconnected primary", "unfinished", "unpaired",
+    ]  # fmt: skip
+    assert free("unpaired", "unfinished", "unpaired primary") == ["unpaired primary", "unfinished", "unpaired"]
 
 
 def test_an_id_at_the_platform_that_is_taken_is_passed_over() -> None:
-    first = further_number(ORGANIZATION, KEYED, [], liveness())
+    first = further_number(ORGANIZATION, KEYED, [])
     taken = row("another", wppSubOrgId=first.sub_organization_id)
-    second = further_number(ORGANIZATION, KEYED, [taken], liveness())
+    second = further_number(ORGANIZATION, KEYED, [taken])
     assert second.row_id == first.row_id
     assert second.sub_organization_id != first.sub_organization_id

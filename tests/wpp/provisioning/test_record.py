@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wpp.platform.client import Credentials
 from wpp.platform.token import AccessToken
-from wpp.provisioning.record import Claim, Failure, Record, record_of
+from wpp.provisioning.record import Claim, Failure, Lost, Record, record_of
 from wpp.supabase.rows import Integration
 
 CREDENTIALS = Credentials("key_0123456789", "client_1")
@@ -18,6 +18,7 @@ STORED = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1", "wppApi
 OUR_NAMES = [
     "wppApiKey", "wppAccountNumber", "wppJwtToken", "wppJwtExpiresAt", "wppSubOrgId", "wppApiKeyIssuedAt", "wppClaim",
     "wppStart", "wppStartedAt", "wppIdempotencyKey", "wppWebhookPending", "wppRequests",
+    "wppWebhookHash", "wppPaired", "wppDisconnected", "wppQrShown", "wppRestarts", "wppLost",
 ]  # fmt: skip
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -35,6 +36,7 @@ def test_any_settings_can_be_read_and_every_change_keeps_what_is_not_ours(settin
     found = record(settings)
     foreign = {name: value for name, value in settings.items() if name not in OUR_NAMES}
     _ = (found.credentials, found.token, found.platform_id, found.is_further_number, found.generation)
+    _ = (found.was_paired, found.is_disconnected, found.qr_was_shown, found.restarts, found.lost, found.webhook_hash)
     _ = (found.idempotency_key, found.claim, found.failure, found.key_issued_at, found.started_at)
     changed = [
         found.claimed(Claim("id", 1, "create"), 1.0),
@@ -42,7 +44,15 @@ def test_any_settings_can_be_read_and_every_change_keeps_what_is_not_ours(settin
         found.released(Failure("id", "code", "problem")),
         found.completed(CREDENTIALS, 1.0),
         found.with_token(AccessToken("token", 2.0, 1.0)),
-        found.with_webhook_pending(True),
+        found.with_webhook(None),
+        found.with_webhook("0123"),
+        found.with_qr_shown(),
+        found.with_restarts(3),
+        found.paired(),
+        found.disconnected(),
+        found.connected_again(),
+        found.with_lost(Lost(1.0, 2)),
+        found.with_lost(None),
         found.with_start(1.0),
         found.with_start(None),
         found.with_requests({}),
@@ -92,7 +102,7 @@ def test_the_idempotency_key_follows_from_the_row_and_the_generation_that_is_rep
     assert record({"theirs": 1}).idempotency_key == first
     assert Record("another row", "organization", {}).idempotency_key != first
     assert record(STORED).idempotency_key != first
-    assert record(STORED).with_webhook_pending(True).idempotency_key == record(STORED).idempotency_key
+    assert record(STORED).with_webhook(None).idempotency_key == record(STORED).idempotency_key
 
 
 def test_an_idempotency_key_that_older_code_stored_is_used_until_the_creation_is_complete() -> None:

@@ -1,0 +1,103 @@
+"""Disconnects one number: its session is stopped first, and only then its row deactivated. All that reaches it again is kept."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from wpp.errors import (
+    CreationInProgress,
+    DeadlinePassed,
+    NumberNotFound,
+    SessionGone,
+    SeveralNumbers,
+    UpstreamTimeout,
+)
+from wpp.provisioning.access import organization_of_caller
+from wpp.provisioning.claim import ClaimLost, HeldClaim
+from wpp.provisioning.client import stored_client
+from wpp.provisioning.liveness import DEAD_AFTER, Liveness
+from wpp.provisioning.number import named_row
+from wpp.provisioning.record import record_of
+from wpp.provisioning.settling import seconds_left, settled_state
+
+if TYPE_CHECKING:
+    from wpp.platform.client import WppClient
+    from wpp.provisioning.options import Target
+    from wpp.runtime import Invocation
+    from wpp.supabase.rows import Integration
+
+
+def disconnect(invocation: Invocation, access_token: str, target: Target) -> Integration:
+    """The row of the number that is disconnected now.
+
+    Raises InvalidToken, OrganizationNotFound, Forbidden, NumberNotFound, SeveralNumbers, CreationInProgress if somebody else is
+    at work on the number until our deadline, UpstreamError, DeadlinePassed.
+    """
+    organization = organization_of_caller(invocation, access_token)
+    if not target.is_named and len(organization.integrations) > 1:
+        raise SeveralNumbers
+    row = named_row(organization.id, organization.integrations, target)
+    if row is None:
+        raise NumberNotFound
+    return disconnect_row(invocation, row)
+
+
+def disconnect_row(invocation: Invocation, row: Integration) -> Integration:
+    """The same for a row of any organization."""
+    claim = HeldClaim(invocation, "disconnect")
+    try:
+        while True:
+            held = _claimed(invocation, claim, row)
+            try:
+                return _disconnected(invocation, claim, held)
+            except ClaimLost:
+                claim.drop()
+                claim, row = HeldClaim(invocation, "disconnect"), held
+    except Exception as error:
+        claim.release(error)
+        raise
+
+
+def _claimed(invocation: Invocation, claim: HeldClaim, row: Integration) -> Integration:
+    """The row under our claim, once nobody else is at work on it."""
+    liveness, upstream = Liveness(invocation.memory, invocation.upstream.clock), invocation.upstream
+    looks = 0
+
+    def is_free(current: Integration) -> bool:
+        return not liveness.is_live(record_of(current))
+
+    while True:
+        found, _ = claim.take(row, is_free)
+        if found is None:
+            raise NumberNotFound
+        if claim.row is not None:
+            return found
+        looks += 1
+        try:
+            upstream.pause(min(1 + looks // 4, 4), "waiting for another request that works on this number")
+            row = invocation.rows.by_id(row.id) or row
+        except (DeadlinePassed, UpstreamTimeout) as error:
+            if isinstance(error, UpstreamTimeout) and upstream.deadline.remaining() > 0:
+                raise
+            raise CreationInProgress(retry_after=math.ceil(DEAD_AFTER)) from error
+
+
+def _disconnected(invocation: Invocation, claim: HeldClaim, row: Integration) -> Integration:
+    if record_of(row).credentials is not None:
+        platform = stored_client(invocation, row).platform
+        with suppress(SessionGone):  # the platform does not know it, so it does not run
+            _settle(invocation, row, platform)
+            claim.confirm()
+            platform.stop()
+    return claim.change(lambda record: record.disconnected(), active=False, release=True)
+
+
+def _settle(invocation: Invocation, row: Integration, platform: WppClient) -> None:
+    """Gives a start that was just sent the time to take effect: sent before it, the stop would be undone."""
+    settling = seconds_left(record_of(row), invocation.upstream.clock.now())
+    if settling > 0:
+        settled_state(invocation.upstream, platform, settling)
+    else:
+        platform.tokens.value()  # before the claim is confirmed, so that nothing comes between that and the stop

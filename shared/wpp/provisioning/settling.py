@@ -1,0 +1,32 @@
+"""A start takes a while to show in the session's state. Until then the state may still say "ended", and must not be believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wpp.platform.state import SessionState, State
+
+if TYPE_CHECKING:
+    from wpp.http.upstream import Upstream
+    from wpp.platform.client import WppClient
+    from wpp.provisioning.record import Record
+
+START_SECONDS = 10.0
+"""The longest that a start may take to show."""
+_LOOK_SECONDS = 0.5  # between two looks
+
+
+def seconds_left(record: Record, now: float) -> float:
+    """How long the last start may still take, zero or less if it has had its time. `now` is in seconds since 1970."""
+    passed = abs(now - record.started_at) if record.started_at is not None else START_SECONDS
+    return START_SECONDS - passed
+
+
+def settled_state(upstream: Upstream, platform: WppClient, seconds: float) -> SessionState:
+    """The state once it is no longer "ended", or after so many seconds. Raises SessionGone, UpstreamError, DeadlinePassed."""
+    until = upstream.clock.monotonic() + seconds
+    while True:
+        state = platform.status()
+        if state.state is not State.ENDED or upstream.clock.monotonic() >= until:
+            return state
+        upstream.deadline.sleep(_LOOK_SECONDS, "waiting for the session to start")
