@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wpp.faas import aws_lambda, functions_framework
 from wpp.faas.function import Call, Function, Result
-from wpp.provisioning.options import idempotency_key_from, options_from, target_from
+from wpp.provisioning.options import idempotency_key_from, options_from, row_target_from
 from wpp.provisioning.service import connect
 from wpp.redaction import masked
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def _run(invocation: Invocation, call: Call) -> Result:
     options = options_from(call.body)
-    target = target_from(call.body)
+    target = row_target_from(call.body)
     key = idempotency_key_from(call.headers.get("idempotency-key"))
     connection = connect(invocation, call.access_token, options=options, target=target, idempotency_key=key)
     fields = {

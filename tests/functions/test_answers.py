@@ -29,7 +29,7 @@ def test_wpp_create_answers_at_once_with_the_new_session_starting(caller: Caller
 
     body = answer.json()
     assert answer.status_code == 200
-    assert set(body) == {"success", "session", "apiKey", "status"}
+    assert set(body) == {"success", "integration_id", "session", "apiKey", "status"}
     assert body["status"] == "starting"
     key = caller.row()["settings"]["wppApiKey"]
     assert body["apiKey"] == f"{key[:6]}••••••{key[-4:]}"

@@ -100,7 +100,7 @@ def test_no_field_and_no_header_names_the_organization_the_user_or_the_host(
     names = ["organization_id", "organizationId", "organization", "org_id", "orgId", "tenant", "user_id", "userId",
              "sub", "id", "profile_id",
              "wppSubOrgId", "sub_organization_id", "session", "number", "account", "apiKey",
-             "wppApiKey", "integration_id", "settings",
+             "wppApiKey", "settings",
              "base_url", "WPP_BASE_URL", "supabase_url", "url", "webhook", "webhook_url", "callback"]  # fmt: skip
     body: dict[str, Any] = {
         name: "http://127.0.0.1:1" if "url" in name.lower() else other.organization_id for name in names

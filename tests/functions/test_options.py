@@ -81,19 +81,49 @@ def test_force_recreate_under_one_key_recreates_once(caller: Caller) -> None:
     assert second.json()["session"] == first.json()["session"]
 
 
-def test_add_new_adds_a_number_of_its_own_each_time(caller: Caller) -> None:
-    primary = caller.create().json()["session"]
+def test_add_new_adds_a_number_of_its_own_each_time_the_others_are_paired(caller: Caller) -> None:
+    sessions = [caller.create().json()["session"]]
+    for _ in range(2):
+        caller.stack.platform.scan(sessions[-1])
+        sessions.append(caller.create({"add_new": True}).json()["session"])
 
-    sessions = {caller.create({"add_new": True}).json()["session"] for _ in range(2)}
-
-    assert len(sessions | {primary}) == 3
+    assert len(set(sessions)) == 3
     assert len(set(sub_ids(caller))) == 2
     for sub_id in sub_ids(caller):
         organization_id, _, digits = sub_id.partition("__wpp__")
         assert organization_id == caller.organization_id
         assert len(bytes.fromhex(digits)) == 4
         assert len(caller.stack.platform.clients_of(sub_id)) == 1
-    assert caller.create().json()["session"] == primary
+    assert caller.create().json()["session"] == sessions[0]
+
+
+def test_four_additions_that_nobody_scanned_are_one_further_number(caller: Caller) -> None:
+    caller.create()
+    caller.scan()
+    sessions = {caller.create({"add_new": True}).json()["session"] for _ in range(4)}
+    assert len(sessions) == 1
+    assert len(caller.rows()) == 2
+    assert len({c.session for c in caller.stack.platform.clients if caller.organization_id in c.organization_id}) == 2
+
+
+def test_four_additions_under_four_keys_are_four_numbers(caller: Caller) -> None:
+    sessions = {caller.create({"add_new": True}, Idempotency_Key=str(n)).json()["session"] for n in range(4)}
+    assert len(sessions) == 4
+
+
+def test_an_addition_returns_the_primary_number_while_nobody_scanned_it(caller: Caller) -> None:
+    primary = caller.create().json()["session"]
+    assert caller.create({"add_new": True}).json()["session"] == primary
+
+
+def test_an_addition_notes_that_a_candidate_is_connected_and_passes_it_over(caller: Caller) -> None:
+    caller.create()
+    caller.scan()
+    primary = caller.row()
+    assert primary["settings"]["wppPaired"] is False
+    answer = caller.create({"add_new": True})
+    assert answer.json()["integration_id"] != primary["id"]
+    assert {row["id"]: row["settings"]["wppPaired"] for row in caller.rows()}[primary["id"]] is True
 
 
 def test_a_plain_call_means_the_primary_number_also_when_a_further_one_came_first(caller: Caller) -> None:

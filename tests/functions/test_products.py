@@ -129,6 +129,7 @@ def test_the_tables_of_products_differ(kind: str, name: str, ledger: Ledger, mon
             ]
         if variant.connected_before:
             assert answer_of(CREATE, caller)[0] == 200
+            caller.scan()
         if variant.later:
             stack.supabase.execute(variant.later)
         before = len(stack.platform.clients)

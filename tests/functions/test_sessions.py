@@ -120,6 +120,8 @@ def test_a_session_that_goes_offline_while_its_qr_is_waited_for_is_started(calle
 
 def test_a_further_number_whose_saving_failed_is_finished_by_the_next_request(caller: Caller) -> None:
     caller.create()
+    caller.scan()
+    caller.create()  # which notes that it is paired
     lost = Fault(PATCH, status=400, times=None)
     caller.stack.supabase_server.inject(lost)
     assert caller.create({"add_new": True}).status_code == 502

@@ -45,7 +45,8 @@ def _marks(user: Caller) -> set[str]:
     marks = {user.organization_id, user.user_id, user.token}
     for row in user.rows():
         marks |= {row["id"], row["webhook_key"]}
-        marks |= {value for value in row["settings"].values() if isinstance(value, str)}
+        own = {name: value for name, value in row["settings"].items() if name != "wppWebhookHash"}  # the same for all
+        marks |= {value for value in own.values() if isinstance(value, str)}
         marks |= set(row["settings"].get("wppRequests", {}))
     return marks
 
@@ -98,7 +99,7 @@ def test_a_call_neither_reads_nor_changes_nor_shows_anything_of_another_organiza
         for _ in (1, 2)
     ]
 
-    assert {answer.status_code for answer in answers} <= {200, 400}
+    assert {answer.status_code for answer in answers} <= ({400, 404} if "integration_id" in text else {200, 400})
     _check_that_nothing_crossed(project, marks, answers, ledger)
     assert _state(theirs) == before
 

@@ -136,7 +136,7 @@ class _RequestHandler:
             status, body, extra = self._failure(error)
         except Exception:  # noqa: BLE001 - the last boundary: the runtimes would answer with HTML and without CORS headers
             code, status, extra = "internal_error", 500, {}
-            body = self._error_body("Internal error", code)
+            body = self._error_body("Internal error", code, retryable=False)
             self._log.exception("an unforeseen error")
         self._log_outcome(status, code)
         headers = {**self._headers, **extra}
@@ -173,11 +173,11 @@ class _RequestHandler:
             self._log.info("the token is not accepted: %s", error.reason)
         elif status >= 500:
             self._log.error("%s", error)
-        return status, self._error_body(text, error.code), extra
+        return status, self._error_body(text, error.code, retryable=error.retryable), extra
 
-    def _error_body(self, text: str, code: str) -> dict[str, Any]:
-        shown = {"success": False, "error": text, "code": code, "request_id": self._request_id}
-        return {**shown, **self._function.error_fields}
+    def _error_body(self, text: str, code: str, *, retryable: bool) -> dict[str, Any]:
+        shown = {"success": False, "error": text, "code": code, "retryable": retryable}
+        return {**shown, "request_id": self._request_id, **self._function.error_fields}
 
     def _log_outcome(self, status: int, code: str | None) -> None:
         trace = self._trace

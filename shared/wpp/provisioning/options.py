@@ -43,12 +43,21 @@ class Target(NamedTuple):
         return self.integration_id is not None or self.session is not None
 
 
+def row_target_from(body: Mapping[str, Any]) -> Target:
+    """From `integration_id`. Null and empty text count as absent. Raises BadRequest."""
+    return Target(_text(body, "integration_id"))
+
+
 def target_from(body: Mapping[str, Any]) -> Target:
-    """From `integration_id`, or `session_name` or `session`. Null and empty ones count as absent. Raises BadRequest."""
-    for name in ("integration_id", "session_name", "session"):
-        if not isinstance(body.get(name), (str, NoneType)):
-            raise BadRequest(f"{name} must be text")
-    return Target(body.get("integration_id") or None, body.get("session_name") or body.get("session") or None)
+    """The same, or from the session under `session_name` or `session`."""
+    return Target(_text(body, "integration_id"), _text(body, "session_name") or _text(body, "session"))
+
+
+def _text(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if not isinstance(value, (str, NoneType)):
+        raise BadRequest(f"{name} must be text")
+    return value or None
 
 
 def options_from(body: Mapping[str, Any]) -> Options:
@@ -57,8 +66,8 @@ def options_from(body: Mapping[str, Any]) -> Options:
         if not isinstance(body.get(name, False), bool):
             raise BadRequest(f"{name} must be true or false")
     options = Options(body.get("force_recreate", False), body.get("add_new", False))
-    if options.force_recreate and options.add_new:
-        raise BadRequest("force_recreate and add_new cannot be asked for together")
+    if options.add_new and (options.force_recreate or body.get("integration_id")):
+        raise BadRequest("add_new cannot be asked for together with force_recreate or integration_id")
     return options
 
 

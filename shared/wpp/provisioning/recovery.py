@@ -69,9 +69,11 @@ class _Recovery:
         return session, session.ensure_started()
 
     def _persists(self, problem: KeyRefused | SessionGone, client: Client) -> bool:
-        """Whether the platform says it again, seconds later."""
+        """Whether the platform says it again, seconds later. Raises the problem itself if there is no time for that."""
         doubt = KEY_DOUBT if isinstance(problem, KeyRefused) else SESSION_DOUBT
-        self._upstream.deadline.sleep(doubt, f"making sure that WPP Platform {problem.problem}")
+        if doubt >= self._upstream.deadline.remaining():
+            raise problem
+        self._upstream.clock.sleep(doubt)
         try:
             client.platform.tokens.fetched()
             client.platform.status()
