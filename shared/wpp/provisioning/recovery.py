@@ -50,7 +50,8 @@ class _Recovery:
 
     def running_session(self, client: Client) -> tuple[Session, SessionState]:
         try:
-            return self._started(client)
+            # Some gateways know a session only once it was started.
+            return self._started(client, unknown_is_ended=client.was_created)
         except KeyRefused as error:
             if client.was_created:
                 raise
@@ -64,9 +65,9 @@ class _Recovery:
             return self._replaced(client, problem)
         return self._started(client)
 
-    def _started(self, client: Client) -> tuple[Session, SessionState]:
+    def _started(self, client: Client, *, unknown_is_ended: bool = False) -> tuple[Session, SessionState]:
         session = Session(self._invocation, client, self._keyed)
-        return session, session.ensure_started()
+        return session, session.ensure_started(unknown_is_ended=unknown_is_ended)
 
     def _persists(self, problem: KeyRefused | SessionGone, client: Client) -> bool:
         """Whether the platform says it again, seconds later. Raises the problem itself if there is no time for that."""
@@ -85,9 +86,11 @@ class _Recovery:
         """The session of the client that the platform gives when it is asked again."""
         fields = {"integration": client.row.id, "problem": problem.problem}
         self._invocation.log.warning("asking the platform for the client again", fields=fields)
+        before = client.platform.credentials.session
         client = Creation(self._invocation, self._number, self._keyed, replacing=client.row).obtain(client.row)
+        is_another = client.platform.credentials.session != before
         try:
-            return self._started(client)
+            return self._started(client, unknown_is_ended=is_another)
         except SessionGone as error:
             raise self._lost(client.row) from error
 

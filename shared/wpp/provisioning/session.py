@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from wpp.errors import AMBIGUOUS, DeadlinePassed, UpstreamError
+from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.best_effort import PATIENCE
 from wpp.provisioning.client import wait_for_token
@@ -56,14 +56,20 @@ class Session:
     def credentials(self) -> Credentials:
         return self._platform.credentials
 
-    def ensure_started(self) -> SessionState:
+    def ensure_started(self, *, unknown_is_ended: bool = False) -> SessionState:
         """The session's state, after starting it if it had ended.
 
-        Raises KeyRefused if the platform does not accept the key any more; UpstreamError, DeadlinePassed.
+        Raises KeyRefused if the platform does not accept the key any more, SessionGone if it does not know the session and that
+        does not count as ended, UpstreamError, DeadlinePassed.
         """
         claim, self._claim = self._claim, None
         try:
-            state = self._read(is_new=claim is not None)
+            try:
+                state = self._read(is_new=claim is not None)
+            except SessionGone:
+                if not unknown_is_ended:
+                    raise
+                state = SessionState(State.ENDED)
             if state.state is State.ENDED:
                 state = self._start.of_new_client(claim) if claim else self._start.of_ended_session()
             elif claim:
@@ -110,7 +116,7 @@ class Session:
                 if state.state is State.ENDED:
                     state = self._start.of_ended_session()
                 pause = pause_after(clock.monotonic() - began)
-            except AMBIGUOUS as error:
+            except (*AMBIGUOUS, SessionGone) as error:  # a single "unknown session" is not believed
                 trouble = error
                 pause = max(error.retry_after or 0.0, min(2 * pause, _LONGEST_PAUSE))
             except DeadlinePassed:
