@@ -1,6 +1,6 @@
 """AWS Lambda: one zip per function with all that it imports, the same bytes from the same commit.
 
-    python -m deploy.aws_build     →  dist/wpp_create.zip, dist/wpp_provision.zip, dist/wpp-functions.cdx.json
+    python -m deploy.aws_build     →  dist/wpp_create.zip, likewise for the others, and dist/wpp-functions.cdx.json
 
 PYTHON_VERSION (3.13) and ARCH (arm64 or x86_64) name the target. Only wheels are used, so any machine can build for any other.
 

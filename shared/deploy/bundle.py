@@ -21,9 +21,15 @@ DIST = ROOT / "dist"
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "_build.py", ".*")
 
 
-def function_names() -> list[str]:
+def function_names(folder: Path = FUNCTIONS) -> list[str]:
     """The folders of `functions/` that hold a function, `wpp_create` for example."""
-    return sorted(path.parent.name for path in FUNCTIONS.glob("[a-z]*/main.py"))
+    names = (path.parent.name for path in folder.glob("*/main.py"))
+    return sorted(name for name in names if re.fullmatch(r"[a-z][a-z0-9_]*", name))
+
+
+def address(name: str) -> str:
+    """The name of the function as in its URL, `wpp-create` for example."""
+    return name.replace("_", "-")
 
 
 def version() -> str:

@@ -95,7 +95,7 @@ def _command(
 ) -> list[str]:
     variables = {**variables, "THREADS": str(_CONCURRENCY)}
     return [
-        *("gcloud", "functions", "deploy", folder.name.replace("_", "-"), "--gen2"),
+        *("gcloud", "functions", "deploy", bundle.address(folder.name), "--gen2"),
         *("--project", project, "--region", region),
         *("--runtime", _RUNTIME, "--source", str(folder), "--entry-point", folder.name),
         # Open to the internet: the function itself checks the caller's Supabase token.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.processes import ROOT
+from tests.support.callers import ADDRESSES, FUNCTIONS
 from wpp.config import config_from
 
 if TYPE_CHECKING:
@@ -29,14 +30,17 @@ TOPIC = "arn:aws:sns:eu-central-1:123456789012:alarms"
 NEEDED = {"SECRET_ARN": SECRET, "SUPABASE_URL": "https://project.example.org"}
 # X-Ray has no resources: docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
 JUSTIFIED = {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
-FUNCTIONS = {"wpp-create": "WppCreateRole", "wpp-provision": "WppProvisionRole"}
+LOGICAL_IDS = {name: f"W{name[1:].replace('-', 'Dash')}" for name in ADDRESSES}
+"""How osls begins the names of the resources of each function."""
 
 
 def packaged(folder: Path, stage: str, env: dict[str, str]) -> Path:
     """The template that a deployment of this stage would send."""
-    shutil.copy(ROOT / "serverless.yml", folder)
+    for path in ("serverless.yml", "shared/deploy/aws/functions.js"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, folder / path)
     (folder / "dist").mkdir()
-    for name in ("wpp_create", "wpp_provision"):
+    for name in FUNCTIONS:
         with zipfile.ZipFile(folder / f"dist/{name}.zip", "w") as archive:
             archive.writestr("main.py", "")
     ours = ("SUPABASE_", "WPP_", "AWS_", "SECRET_", "KMS_", "ALARM_", "PYTHON_VERSION", "ARCH")
@@ -96,7 +100,7 @@ def as_list(value: Any) -> list[Any]:
 
 def test_no_role_may_do_everything_or_touch_everything(resources: dict[str, Any]) -> None:
     roles = of_type(resources, "AWS::IAM::Role")
-    assert set(roles) == set(FUNCTIONS.values())
+    assert set(roles) == {f"{logical}Role" for logical in LOGICAL_IDS.values()}
     for role in roles.values():
         assert "ManagedPolicyArns" not in role
         for statement in statements(role):
@@ -108,9 +112,9 @@ def test_no_role_may_do_everything_or_touch_everything(resources: dict[str, Any]
 
 def test_each_function_has_a_role_that_reads_exactly_the_secrets_named(resources: dict[str, Any]) -> None:
     functions = of_type(resources, "AWS::Lambda::Function")
-    assert len(functions) == 2
-    for name, role in FUNCTIONS.items():
-        logical = "WppDash" + name.removeprefix("wpp-")
+    assert len(functions) == len(FUNCTIONS)
+    for logical in LOGICAL_IDS.values():
+        role = f"{logical}Role"
         function = functions[f"{logical}LambdaFunction"]
         assert function["Role"] == {"Fn::GetAtt": [role, "Arn"]}
         allowed = {
@@ -138,12 +142,12 @@ def test_no_secret_is_in_the_template_and_its_settings_are_in_order(path: Path, 
 
 def test_exactly_the_routes_of_the_functions_are_served_within_limits(resources: dict[str, Any]) -> None:
     routes = {route["RouteKey"] for route in of_type(resources, "AWS::ApiGatewayV2::Route").values()}
-    assert routes == {f"{method} /functions/v1/{name}" for method in ("GET", "POST", "OPTIONS") for name in FUNCTIONS}
+    assert routes == {f"{method} /functions/v1/{name}" for method in ("GET", "POST", "OPTIONS") for name in ADDRESSES}
     (stage,) = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
     limits = stage["DefaultRouteSettings"]
     assert (limits["ThrottlingRateLimit"], limits["ThrottlingBurstLimit"]) == (200, 400)
     payloads = [i["PayloadFormatVersion"] for i in of_type(resources, "AWS::ApiGatewayV2::Integration").values()]
-    assert payloads == ["2.0", "2.0"]
+    assert payloads == ["2.0"] * len(FUNCTIONS)
 
 
 def test_the_functions_run_as_they_are_built_from_snapshots_traced_and_logged(resources: dict[str, Any]) -> None:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from emulator.processes import ROOT
+from deploy import bundle
 
 if TYPE_CHECKING:
     from emulator.platform.models import Session
     from emulator.processes import FunctionProcess
     from emulator.stack import Stack
 
-FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/main.py"))
+FUNCTIONS = bundle.function_names()
 """All that are deployed."""
+ADDRESSES = [bundle.address(name) for name in FUNCTIONS]
+"""Their names as in a URL."""
 CREATE, PROVISION = "wpp_create", "wpp_provision"
 CONNECTING = [CREATE, PROVISION]
 """Those that make sure there is a client and a session."""

@@ -1,0 +1,20 @@
+// Fills in `custom.each` of serverless.yml once for each entry of `custom.functions`.
+
+// "<key>" alone keeps the type of its value: a number stays a number.
+const filled = (template, values) =>
+  JSON.parse(
+    JSON.stringify(template).replace(/"<(\w+)>"|<(\w+)>/g, (_, whole, part) =>
+      whole ? JSON.stringify(values[whole]) : values[part]),
+  );
+
+module.exports = async ({ resolveVariable }) => {
+  const { functions, each } = await resolveVariable("self:custom");
+  const described = Object.entries(functions).map(([name, entry]) => {
+    const id = name[0].toUpperCase() + name.slice(1).replaceAll("-", "Dash");
+    return [name, filled(each, { ...entry, name, id, folder: name.replaceAll("-", "_") })];
+  });
+  return {
+    functions: Object.fromEntries(described.map(([name, one]) => [name, one.function])),
+    resources: { Resources: Object.assign({}, ...described.map(([, one]) => one.resources)) },
+  };
+};
