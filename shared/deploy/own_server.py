@@ -2,7 +2,8 @@
 
     python -m deploy.own_server deploy      HOST=user@server DEST=/srv/wpp-functions; no HOST means this machine
 
-    DEST/releases/20261123T101500-v1.2/     functions/, shared/wpp/, packages/ (what they need), gunicorn.conf.py, …
+    DEST/releases/20261123T101500-v1.2/     functions/, shared/wpp/, packages/ (what they need), gunicorn.conf.py,
+                                            gateway/ (the routes of these functions), …
     DEST/current → releases/…               what serves
     DEST/previous → releases/…              what served before
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _FOLDER = bundle.DIST / "selfhosted"
 _PARTS = Path(__file__).parent / "selfhosted"
 _SHIPPED = ["gunicorn.conf.py", "trial.py", "reload.sh"]
+_EACH = "# For each function:\n"
 _COMPOSE = "cd {supabase} && docker compose"
 
 
@@ -123,6 +125,9 @@ def build(python_version: str, machine: str, folder: Path = _FOLDER) -> Path:
     bundle.copy_package(folder / "shared")
     for name in _SHIPPED:
         shutil.copy(_PARTS / name, folder)
+    (folder / "gateway").mkdir()
+    for name, text in gateway_files().items():
+        (folder / "gateway" / name).write_text(text, encoding="utf-8")
     (folder / "VERSION").write_text(bundle.version() + "\n", encoding="utf-8")
     shutil.copy(bundle.lock("server"), folder / "requirements.txt")
     shutil.copytree(_packages(python_version, machine), folder / "packages", ignore=shutil.ignore_patterns("bin"))
@@ -131,6 +136,16 @@ def build(python_version: str, machine: str, folder: Path = _FOLDER) -> Path:
         if path.is_file():
             os.utime(path, (1_000_000_000, 1_000_000_000))
     return folder
+
+
+def gateway_files() -> dict[str, str]:
+    """By name, what goes into the configuration of the gateway: what follows the line `_EACH`, once for each function."""
+    files = {}
+    for path in (_PARTS / "gateway").iterdir():
+        once, _, each = path.read_text(encoding="utf-8").partition(_EACH)
+        names = map(bundle.address, bundle.function_names())
+        files[path.name] = once + "".join(each.replace("FUNCTION", name) for name in names)
+    return files
 
 
 def _packages(python_version: str, machine: str) -> Path:

@@ -96,6 +96,9 @@ activate() {
     if [ -n "$old" ] && [ "$(pin "$old")" != "$(pin "$release")" ]; then
         say "note: gunicorn itself is new in this release; a reload keeps the old one until the service is restarted"
     fi
+    if [ -n "$old" ] && ! diff -r "$dest/releases/$old/gateway" "$dest/releases/$release/gateway" >/dev/null 2>&1; then
+        say "note: the gateway's routes have changed; put those in $dest/current/gateway in the place of the old ones"
+    fi
     for folder in "$dest"/releases/*; do
         # A younger one belongs to a deployment that is still under way.
         case ${folder##*/} in "$release" | "$old") ;; *) [ "${folder##*/}" \> "$release" ] || rm -rf "$folder" ;; esac
