@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 40.0  # seconds; a function itself gives up after 28
 _ORIGIN = "https://smoke.example"
+# No full call of these: it would unlink the organization's phone.
+NEVER_CALLED = {"wpp-disconnect"}
 _SENT_HEADERS = {"authorization", "x-client-info", "apikey", "content-type"}  # what supabase-js always sends
 
 
@@ -42,12 +44,12 @@ class Deployment:
         # Without this, requests would put the password of a ~/.netrc entry in the place of the token.
         self._session.auth = lambda request: request
 
-    def checks(self) -> Iterator[tuple[str, Callable[[str], str]]]:
+    def checks(self, function: str) -> Iterator[tuple[str, Callable[[str], str]]]:
         """Each check and its name; a check takes the function's name, returns what it saw, and raises _Failed."""
         yield "health", self._health
         yield "preflight", self._preflight
         yield "no token", self._refusal
-        if self._token:
+        if self._token and function not in NEVER_CALLED:
             yield "full call", self._full_call
 
     def _health(self, function: str) -> str:
@@ -129,7 +131,7 @@ def smoke(deployment: Deployment, functions: list[str]) -> bool:
     """Prints one line per check. Returns whether all passed."""
     results = []
     for function in functions:
-        for name, check in deployment.checks():
+        for name, check in deployment.checks(function):
             start = time.monotonic()
             try:
                 seen, passed = check(function), True
@@ -151,7 +153,7 @@ def main() -> int:
     deployment = Deployment(
         url, token=env["SMOKE_TOKEN"], api_key=env["SUPABASE_ANON_KEY"], version=env["EXPECT_VERSION"]
     )
-    return 0 if smoke(deployment, [name.replace("_", "-") for name in bundle.function_names()]) else 1
+    return 0 if smoke(deployment, [bundle.address(name) for name in bundle.function_names()]) else 1
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.smoke import Deployment, smoke
+from deploy.smoke import NEVER_CALLED, Deployment, smoke
 from emulator.processes import ROOT, FunctionProcess, free_port
+from tests.support.callers import ADDRESSES, FUNCTIONS
 from tests.support.servers import start_server
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
     from emulator.stack import Stack
     from tests.support.callers import Caller
+
+
+ALL = 3 * len(FUNCTIONS)
+"""The checks without a token."""
+CALLED = ALL + sum(address not in NEVER_CALLED for address in ADDRESSES)
+"""The checks with one."""
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +51,8 @@ def test_all_is_well(server: FunctionProcess) -> None:
     smoked = make_smoke(server.url + "/functions/v1")
 
     assert smoked.returncode == 0
-    assert smoked.stdout.count(" ok ") == 6
-    assert "6 of 6 checks passed" in smoked.stdout
+    assert smoked.stdout.count(" ok ") == ALL
+    assert f"{ALL} of {ALL} checks passed" in smoked.stdout
     assert all("version source" in line for line in lines(smoked, "health"))
     assert all("401 missing_authorization" in line for line in lines(smoked, "no token"))
 
@@ -54,12 +61,23 @@ def test_with_a_token_it_makes_a_full_call_and_prints_no_credential(server: Func
     smoked = make_smoke(server.url, SMOKE_TOKEN=caller.token)
 
     assert smoked.returncode == 0
-    assert "8 of 8 checks passed" in smoked.stdout
+    assert f"{CALLED} of {CALLED} checks passed" in smoked.stdout
     assert "status starting" in smoked.stdout
     assert "status qr_issued" in smoked.stdout
     settings = caller.row()["settings"]
     for secret in (caller.token, settings["wppApiKey"], "2@"):
         assert secret not in smoked.stdout + smoked.stderr
+
+
+def test_a_token_disconnects_nobody() -> None:
+    gateway = Gateway(GOOD)
+    try:
+        smoke(Deployment(gateway.url, token="a-token"), ["wpp-create", "wpp-disconnect"])
+    finally:
+        gateway.close()
+
+    with_token = [path for path, headers in gateway.received if "Authorization" in headers]
+    assert with_token == ["/wpp-create"]
 
 
 def test_a_token_that_is_not_accepted_fails(server: FunctionProcess) -> None:
@@ -92,14 +110,14 @@ def test_a_function_that_cannot_be_loaded_fails_and_the_other_is_still_checked(t
         smoked = make_smoke(half.url)
 
     assert smoked.returncode == 1
-    assert "4 of 6 checks passed" in smoked.stdout
+    assert f"{ALL - 2} of {ALL} checks passed" in smoked.stdout
 
 
 def test_an_address_where_nothing_listens_fails() -> None:
     smoked = make_smoke(f"http://127.0.0.1:{free_port()}")
 
     assert smoked.returncode == 1
-    assert smoked.stdout.count("no answer") == smoked.stdout.count("Connection refused") == 6
+    assert smoked.stdout.count("no answer") == smoked.stdout.count("Connection refused") == ALL
 
 
 def test_the_token_is_sent_and_not_a_password_of_the_netrc_file(
@@ -108,7 +126,7 @@ def test_the_token_is_sent_and_not_a_password_of_the_netrc_file(
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password mine\n")
     smoked = make_smoke(server.url, SMOKE_TOKEN=caller.token, NETRC=str(tmp_path / "netrc"))
 
-    assert "8 of 8 checks passed" in smoked.stdout
+    assert f"{CALLED} of {CALLED} checks passed" in smoked.stdout
 
 
 @pytest.mark.parametrize("url", ["", "ftp://example.org", "file:///etc/passwd", "api.example.org"])
@@ -123,12 +141,12 @@ class Gateway:
     """A gateway that answers all by itself: each method with a status, headers and a body."""
 
     def __init__(self, answers: dict[str, tuple[int, list[tuple[str, str]], str]]) -> None:
-        self.received: list[dict[str, str]] = []
+        self.received: list[tuple[str, dict[str, str]]] = []
         received = self.received
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
-                received.append(dict(self.headers))
+                received.append((self.path, dict(self.headers)))
                 status, headers, body = answers[self.command]
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 self.send_response(status)
@@ -199,4 +217,4 @@ def test_the_anon_key_is_sent_with_each_request_as_supabase_js_does() -> None:
     finally:
         gateway.close()
 
-    assert [headers.get("apikey") for headers in gateway.received] == ["anon-key"] * 3
+    assert [headers.get("apikey") for _, headers in gateway.received] == ["anon-key"] * 3
