@@ -19,6 +19,7 @@ from packaging.version import Version
 from deploy import aws_build, bundle
 from deploy.aws_build import Target, target_from
 from emulator.processes import ROOT
+from tests.support.callers import CONNECTING, FUNCTIONS
 from tests.support.lambda_runtime import LambdaInstance
 from wpp.aws_secret import AwsSecrets
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="AWS's runtime client is for Linux")
 
-NAMES = ["wpp_create", "wpp_provision"]
 BILL = "wpp-functions.cdx.json"
 IMPORTED = {"requests", "urllib3", "idna", "certifi", "charset_normalizer", "jose", "cryptography", "cffi"}
 HERE = Target(
@@ -52,10 +52,10 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tasks(dist: Path) -> dict[str, Path]:
     """The zips unpacked, as Lambda does it."""
-    for name in NAMES:
+    for name in FUNCTIONS:
         with zipfile.ZipFile(dist / f"{name}.zip") as archive:
             archive.extractall(dist / "task" / name)
-    return {name: dist / "task" / name for name in NAMES}
+    return {name: dist / "task" / name for name in FUNCTIONS}
 
 
 def event(name: str, token: str = "") -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_a_second_build_gives_the_same_bytes(dist: Path, tmp_path: Path) -> None
         assert again.read_bytes() == (dist / again.name).read_bytes()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_zip_is_small_and_holds_what_is_used_and_no_more(dist: Path, name: str) -> None:
     path = dist / f"{name}.zip"
     names = set(zipfile.ZipFile(path).namelist())
@@ -124,17 +124,26 @@ def test_the_bill_of_materials_names_what_is_in_the_zips_and_the_files_it_may_be
         assert {digest["alg"] for digest in distribution["hashes"]} == {"SHA-256"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_unpacked_zip_answers(tasks: dict[str, Path], tmp_path: Path, stack: Stack, name: str) -> None:
+    with LambdaInstance(tasks[name], tmp_path / "image", stack.environment()) as instance:
+        health = instance.invoke(event("http_api_health"))
+        preflight = instance.invoke(event("http_api_preflight"))
+        refusal = instance.invoke(event("http_api", "no.jwt.atall"))
+
+    expected = {"success": True, "function": bundle.address(name), "version": bundle.version()}
+    assert json.loads(health["body"]) == expected
+    assert preflight["statusCode"] == 204
+    assert (refusal["statusCode"], json.loads(refusal["body"])["code"]) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize("name", CONNECTING)
 def test_the_unpacked_zip_connects_an_organization(
     tasks: dict[str, Path], tmp_path: Path, caller: Caller, name: str
 ) -> None:
     with LambdaInstance(tasks[name], tmp_path / "image", caller.stack.environment()) as instance:
-        health = instance.invoke(event("http_api_health"))
-        preflight = instance.invoke(event("http_api_preflight"))
         answer = instance.invoke(event("http_api", caller.token))
 
-    assert json.loads(health["body"])["version"] == bundle.version()
-    assert preflight["statusCode"] == 204
     assert answer["statusCode"] == 200, answer
     assert json.loads(answer["body"])["session"] == caller.row()["settings"]["wppAccountNumber"]
 

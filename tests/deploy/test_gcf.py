@@ -13,6 +13,7 @@ import requests
 
 from deploy import bundle, gcf
 from emulator.processes import ROOT, FunctionProcess, free_port
+from tests.support.callers import ADDRESSES, FUNCTIONS
 from tests.support.environments import empty_environment
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_each_folder_holds_a_function_the_shared_package_and_its_requirements(folders: dict[str, Path]) -> None:
-    assert sorted(folders) == ["wpp_create", "wpp_provision"]
+    assert list(folders) == FUNCTIONS
     for folder in folders.values():
         assert sorted(path.name for path in folder.iterdir()) == ["main.py", "requirements.txt", "wpp"]
         assert not list(folder.rglob("__pycache__"))
@@ -53,14 +54,15 @@ def test_what_is_uploaded_serves_end_to_end_with_nothing_else_installed(
     try:
         for server in servers.values():
             server.wait_until_ready()
-        version = requests.get(servers["wpp_create"].url, timeout=10).json()["version"]
+        health = {name: requests.get(server.url, timeout=10).json() for name, server in servers.items()}
         created = caller.call_at(servers["wpp_create"].url)
         provisioned = caller.call_at(servers["wpp_provision"].url)
     finally:
         for server in servers.values():
             server.stop()
 
-    assert version == bundle.version()
+    for name, body in health.items():
+        assert (body["function"], body["version"]) == (bundle.address(name), bundle.version())
     assert (created.status_code, provisioned.status_code) == (200, 200)
     assert provisioned.json()["session"] == created.json()["session"] == caller.row()["settings"]["wppAccountNumber"]
     assert provisioned.json()["qrcode"].startswith("2@")
@@ -153,18 +155,20 @@ def test_what_is_wrong_is_explained_in_a_line_and_not_in_a_traceback(wrong: dict
     assert deployed.stdout == ""
 
 
-@pytest.mark.parametrize(("outcome", "calls"), [(0, 2), (3, 1)])
-def test_make_deploy_gcp_deploys_each_function_and_stops_at_a_failure(tmp_path: Path, outcome: int, calls: int) -> None:
+@pytest.mark.parametrize(("outcome", "deployed"), [(0, ADDRESSES), (3, ADDRESSES[:1])])
+def test_make_deploy_gcp_deploys_each_function_and_stops_at_a_failure(
+    tmp_path: Path, outcome: int, deployed: list[str]
+) -> None:
     log = tmp_path / "calls"
     stub = tmp_path / "gcloud"
     stub.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexit {outcome}\n')
     stub.chmod(0o755)
 
-    deployed = _deploy(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    done = _deploy(PATH=f"{tmp_path}:{os.environ['PATH']}")
 
-    assert deployed.returncode == min(outcome, 1)
+    assert done.returncode == min(outcome, 1)
     lines = log.read_text().splitlines()
-    assert [line.split()[2] for line in lines] == ["wpp-create", "wpp-provision"][:calls]
+    assert [line.split()[2] for line in lines] == deployed
 
 
 def test_a_dry_run_prints_the_calls_and_makes_none(tmp_path: Path) -> None:
@@ -172,7 +176,7 @@ def test_a_dry_run_prints_the_calls_and_makes_none(tmp_path: Path) -> None:
 
     lines = deployed.stdout.splitlines()
     assert deployed.returncode == 0
-    assert [line.split()[3] for line in lines] == ["wpp-create", "wpp-provision"]
+    assert [line.split()[3] for line in lines] == ADDRESSES
 
 
 def _deploy(**env: str) -> subprocess.CompletedProcess[str]:

@@ -92,7 +92,7 @@ def server(_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     deployed.stop()
 
 
-def test_the_sent_tree_serves_both_functions_in_an_empty_environment(server: Server, caller: Caller) -> None:
+def test_the_sent_tree_serves_the_functions_in_an_empty_environment(server: Server, caller: Caller) -> None:
     created = caller.call_at(f"{server.url}/functions/v1/wpp-create")
     provisioned = caller.call_at(f"{server.url}/functions/v1/wpp-provision")
     assert (created.status_code, provisioned.status_code) == (200, 200)

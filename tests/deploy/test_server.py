@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from emulator.processes import ROOT, FunctionProcess
+from tests.support.callers import ADDRESSES, FUNCTIONS
 from tests.support.servers import Calling, reload, start_server, wait_for
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ RUDE = "import sys\n\n\ndef rude(request):\n    sys.exit(1)\n"
 
 @pytest.fixture(scope="module")
 def server(_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionProcess]:
-    """Both functions, and beside them a third one that works, some that cannot be loaded, and folders that are not functions."""
+    """All functions, and beside them another one that works, some that cannot be loaded, and folders that are not functions."""
     folder = tmp_path_factory.mktemp("functions")
     shutil.copytree(ROOT / "functions", folder, dirs_exist_ok=True)
     sources = {**BROKEN, "hello_world": HELLO, "rude": RUDE, "_shared": "1 / 0\n", "with-dashes": "1 / 0\n"}
@@ -45,7 +46,7 @@ def server(_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.mark.parametrize("prefix", ["/functions/v1/", "/"])
-def test_both_functions_answer_under_both_paths(server: FunctionProcess, caller: Caller, prefix: str) -> None:
+def test_the_functions_connect_under_both_paths(server: FunctionProcess, caller: Caller, prefix: str) -> None:
     created = caller.call_at(f"{server.url}{prefix}wpp-create")
     provisioned = caller.call_at(f"{server.url}{prefix}wpp-provision")
 
@@ -54,14 +55,14 @@ def test_both_functions_answer_under_both_paths(server: FunctionProcess, caller:
 
 
 @pytest.mark.parametrize("prefix", ["/functions/v1/", "/"])
-@pytest.mark.parametrize("name", ["wpp-create", "wpp-provision"])
+@pytest.mark.parametrize("name", ADDRESSES)
 def test_get_says_name_and_version(server: FunctionProcess, prefix: str, name: str) -> None:
     answer = requests.get(f"{server.url}{prefix}{name}", timeout=5)
 
     assert answer.json() == {"success": True, "function": name, "version": "source"}
 
 
-def test_a_third_function_needs_no_registration(server: FunctionProcess) -> None:
+def test_another_function_needs_no_registration(server: FunctionProcess) -> None:
     answer = requests.post(f"{server.url}/functions/v1/hello-world", json=[1], timeout=5)
 
     assert answer.json() == {"hello": [1]}
@@ -137,7 +138,7 @@ def test_health_names_what_is_served_and_what_is_broken(server: FunctionProcess,
     assert ailing.status_code == 503
     assert ailing.json()["broken"] == sorted(BROKEN)
     assert healthy.status_code == 200
-    expected = {"success": True, "functions": ["wpp_create", "wpp_provision"], "broken": [], "version": "source"}
+    expected = {"success": True, "functions": FUNCTIONS, "broken": [], "version": "source"}
     expected["release"] = ROOT.name
     assert healthy.json() == expected
 

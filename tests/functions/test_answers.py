@@ -9,6 +9,7 @@ import uuid
 import pytest
 import requests
 
+from deploy import bundle
 from tests.support.callers import CONNECTING, FUNCTIONS, PROVISION, Caller
 
 
@@ -132,7 +133,7 @@ def test_another_method_is_405(caller: Caller, function: str) -> None:
 def test_get_is_the_health_answer(caller: Caller, function: str) -> None:
     answer = requests.get(caller.processes[function].url, timeout=10)
     assert answer.status_code == 200
-    assert answer.json() == {"success": True, "function": function.replace("_", "-"), "version": "source"}
+    assert answer.json() == {"success": True, "function": bundle.address(function), "version": "source"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

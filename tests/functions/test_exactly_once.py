@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.processes import free_port, function_process, server_process
-from tests.support.callers import CREATE, PROVISION, Caller, new_caller
+from tests.support.callers import CONNECTING, CREATE, PROVISION, Caller, new_caller
 
 if TYPE_CHECKING:
     import requests
@@ -75,7 +75,7 @@ def test_a_running_session_is_never_started_again(caller: Caller) -> None:
     assert (session.starts, session.restarts) == (1, 0)
 
 
-@pytest.mark.parametrize("function", [CREATE, PROVISION])
+@pytest.mark.parametrize("function", CONNECTING)
 def test_an_offline_session_is_started_and_its_webhook_registered(caller: Caller, function: str) -> None:
     caller.stack.platform.settings.create_starts = False
     caller.call(function)

@@ -24,7 +24,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from emulator.faults import Fault
 from emulator.processes import ROOT, free_port, server_process
-from tests.support.callers import Caller, new_caller
+from tests.support.callers import ADDRESSES, Caller, new_caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,7 +147,7 @@ PROVOKED: dict[int, tuple[str, Callable[[Caller, str], requests.Response]]] = {
 }
 
 
-@pytest.mark.parametrize("function", ["wpp-create", "wpp-provision"])
+@pytest.mark.parametrize("function", ADDRESSES)
 def test_every_documented_status_is_seen_and_as_documented(
     stack: Stack, addresses: dict[str, str], description: Any, function: str
 ) -> None:
@@ -167,7 +167,7 @@ def test_every_documented_status_is_seen_and_as_documented(
 
 def test_other_methods_are_answered_as_documented(addresses: dict[str, str], description: Any) -> None:
     documented = description.raw_schema["components"]["responses"]["MethodNotAllowed"]
-    for function in ("wpp-create", "wpp-provision"):
+    for function in ADDRESSES:
         for method in ("PUT", "TRACE", "QUERY"):
             answer = requests.request(method, f"{addresses['usual']}/{function}", timeout=10)
             assert answer.status_code == 405

@@ -11,7 +11,7 @@ import pytest
 from emulator.processes import ROOT
 from emulator.stack import Stack
 from emulator.supabase.postgres.databases import SCHEMA
-from tests.support.callers import CREATE, PROVISION, new_caller
+from tests.support.callers import CONNECTING, CREATE, new_caller
 from wpp.faas import function
 from wpp.faas.messages import Request
 
@@ -107,7 +107,7 @@ def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_new_process")
-@pytest.mark.parametrize("name", [CREATE, PROVISION])
+@pytest.mark.parametrize("name", CONNECTING)
 @pytest.mark.parametrize("kind", VARIANTS)
 def test_the_tables_of_products_differ(kind: str, name: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     variant = VARIANTS[kind]

@@ -42,7 +42,7 @@ def test_a_changed_platform_secret_is_noticed_only_where_a_client_is_made(
 ) -> None:
     session = user.create().json()["session"]
     monkeypatch.setattr(project.stack.platform, "wpp_secret", "the-new-secret")
-    assert [user.call(function).json()["session"] for function in CONNECTING] == [session] * 2
+    assert [user.call(function).json()["session"] for function in CONNECTING] == [session] * len(CONNECTING)
     for function in CONNECTING:
         answer = new_caller(project.stack, project.processes).call(function)
         assert (answer.status_code, answer.json()["code"]) == (502, "platform_refused")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.processes import ROOT
+from tests.support.callers import CONNECTING, FUNCTIONS
 from wpp.faas import aws_lambda, function
 from wpp.faas.function import Function, Result
 
@@ -146,8 +147,8 @@ def test_preflight_and_health_are_answered_without_any_setting(monkeypatch: pyte
     assert health == (200, {"success": True, "function": "wpp-echo", "version": "source"})
 
 
-@pytest.mark.parametrize("name", ["wpp_create", "wpp_provision"])
-def test_the_handler_of_each_function_connects_an_organization(caller: Caller, name: str) -> None:
+@pytest.mark.parametrize("name", CONNECTING)
+def test_the_handler_connects_an_organization(caller: Caller, name: str) -> None:
     spec = importlib.util.spec_from_file_location(f"lambda_{name}", ROOT / "functions" / name / "main.py")
     assert spec is not None
     assert spec.loader is not None
@@ -163,7 +164,7 @@ def test_the_handler_of_each_function_connects_an_organization(caller: Caller, n
     assert body["session"] == caller.row()["settings"]["wppAccountNumber"]
 
 
-@pytest.mark.parametrize("name", ["wpp_create", "wpp_provision"])
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_lambda_loads_neither_flask_nor_functions_framework_nor_boto3(name: str) -> None:
     code = f"""
 import sys; sys.path.insert(0, "functions/{name}")

@@ -9,7 +9,7 @@ import pytest
 
 from emulator.faults import Fault
 from emulator.stack import WPP_SECRET
-from tests.support.callers import CREATE, PROVISION
+from tests.support.callers import CONNECTING
 from tests.support.tls_servers import response, sending, serving
 from wpp.config import config_from
 from wpp.errors import NotConfigured
@@ -175,7 +175,7 @@ def test_the_organization_is_not_named_to_the_platform_beyond_its_id(everything:
         assert project.victim.user_id not in _text(received)
 
 
-@pytest.mark.parametrize("function", [CREATE, PROVISION])
+@pytest.mark.parametrize("function", CONNECTING)
 def test_only_the_configured_hosts_are_called(function: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every address that the process connects to or looks up, as Python's own audit sees it."""
     from emulator.processes import function_process
