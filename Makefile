@@ -34,6 +34,7 @@ check-supabase: .venv/.run  ## look for what the functions need in a real Supaba
 test: check unit  ## everything CI runs: format, lint, types, import rules, all tests
 
 check: .venv/.dev
+	@$(BIN)/python -m tests.inventory
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -2,7 +2,7 @@
 const texts = {
   en: {
     title: "Connect WhatsApp",
-    subtitle: "The local stack: a Supabase, a WPP Platform and the two functions. Nothing leaves this machine.",
+    subtitle: "The local stack: a Supabase, a WPP Platform and the functions. Nothing leaves this machine.",
     product: "The product", email: "E-mail", password: "Password", signIn: "Sign in", signOut: "Sign out", signedInAs: "Signed in as",
     primary: "WhatsApp number", further: "Further number", connect: "Connect WhatsApp", addNumber: "Add a further number",
     working: "Connecting…", waiting: "Waiting for a QR…", scan: "Scan this with WhatsApp on your phone: Settings, Linked devices.",
@@ -30,7 +30,7 @@ const texts = {
   },
   ru: {
     title: "Подключить WhatsApp",
-    subtitle: "Локальный стенд: Supabase, WPP Platform и обе функции. Наружу ничего не уходит.",
+    subtitle: "Локальный стенд: Supabase, WPP Platform и функции. Наружу ничего не уходит.",
     product: "Продукт", email: "Эл. почта", password: "Пароль", signIn: "Войти", signOut: "Выйти", signedInAs: "Вы вошли как",
     primary: "Номер WhatsApp", further: "Ещё один номер", connect: "Подключить WhatsApp", addNumber: "Добавить номер",
     working: "Подключаем…", waiting: "Ждём QR-код…", scan: "Отсканируйте в WhatsApp на телефоне: Настройки, Связанные устройства.",
