@@ -30,7 +30,7 @@ TOPIC = "arn:aws:sns:eu-central-1:123456789012:alarms"
 NEEDED = {"SECRET_ARN": SECRET, "SUPABASE_URL": "https://project.example.org"}
 # X-Ray has no resources: docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
 JUSTIFIED = {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
-LOGICAL_IDS = {name: f"W{name[1:].replace('-', 'Dash')}" for name in ADDRESSES}
+LOGICAL_IDS = [name[0].upper() + name[1:].replace("-", "Dash") for name in ADDRESSES]
 """How osls begins the names of the resources of each function."""
 
 
@@ -100,7 +100,7 @@ def as_list(value: Any) -> list[Any]:
 
 def test_no_role_may_do_everything_or_touch_everything(resources: dict[str, Any]) -> None:
     roles = of_type(resources, "AWS::IAM::Role")
-    assert set(roles) == {f"{logical}Role" for logical in LOGICAL_IDS.values()}
+    assert set(roles) == {f"{logical}Role" for logical in LOGICAL_IDS}
     for role in roles.values():
         assert "ManagedPolicyArns" not in role
         for statement in statements(role):
@@ -113,7 +113,7 @@ def test_no_role_may_do_everything_or_touch_everything(resources: dict[str, Any]
 def test_each_function_has_a_role_that_reads_exactly_the_secrets_named(resources: dict[str, Any]) -> None:
     functions = of_type(resources, "AWS::Lambda::Function")
     assert len(functions) == len(FUNCTIONS)
-    for logical in LOGICAL_IDS.values():
+    for logical in LOGICAL_IDS:
         role = f"{logical}Role"
         function = functions[f"{logical}LambdaFunction"]
         assert function["Role"] == {"Fn::GetAtt": [role, "Arn"]}

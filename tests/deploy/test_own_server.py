@@ -49,6 +49,13 @@ class Server:
         file = self.project / path
         file.write_text(file.read_text() + text)
 
+    def add_function(self, name: str) -> None:
+        """A copy of wpp_create."""
+        folder = self.project / "functions" / name
+        shutil.copytree(self.project / "functions/wpp_create", folder)
+        source = (folder / "main.py").read_text().replace("wpp_create", name)
+        (folder / "main.py").write_text(source.replace("wpp-create", name.replace("_", "-")))
+
     def deploy(self, **settings: str) -> subprocess.CompletedProcess[str]:
         process = self.start(**settings)
         out, err = process.communicate()
@@ -99,9 +106,9 @@ def test_the_sent_tree_serves_the_functions_in_an_empty_environment(server: Serv
     assert created.json()["session"] == caller.row()["settings"]["wppAccountNumber"]
 
 
-def test_nobody_who_calls_during_a_deployment_sees_it(server: Server) -> None:
+def test_nobody_who_calls_during_a_deployment_sees_it_and_a_further_function_brings_its_routes(server: Server) -> None:
     before = server.version()
-    server.change("functions/wpp_create/main.py", "\n# changed\n")
+    server.add_function("wpp_toy")
     with Calling(f"{server.url}/functions/v1/wpp-create") as calling:
         wait_for(lambda: calling.versions)
         deployed = server.deploy()
@@ -113,6 +120,10 @@ def test_nobody_who_calls_during_a_deployment_sees_it(server: Server) -> None:
     assert after in deployed.stdout
     assert calling.failures == []
     assert set(calling.versions) == {before, after}
+    assert requests.get(f"{server.url}/functions/v1/wpp-toy", timeout=5).json()["function"] == "wpp-toy"
+    assert f"the gateway's routes have changed; put those in {server.dest}/current/gateway" in deployed.stdout
+    for name in ("kong.wpp.yml", "envoy.lds.wpp.yaml"):
+        assert "/functions/v1/wpp-toy\n" in (server.dest / "current/gateway" / name).read_text()
 
 
 @pytest.mark.parametrize(
@@ -269,6 +280,7 @@ def test_what_is_not_ours_is_left_alone_and_of_ours_the_release_before_is_kept(s
     assert "has files of others in it" in refused.stderr
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["index.ts"]
     assert accepted.returncode == 0
+    assert "routes" not in accepted.stdout
     assert (server.dest / "theirs.txt").read_text() == "theirs"
     kept = {path.name for path in (server.dest / "releases").iterdir()}
     assert kept == {(server.dest / name).resolve().name for name in ("current", "previous")}
