@@ -174,6 +174,7 @@ def test_errors_and_slow_answers_of_each_function_raise_an_alarm(resources: dict
     assert {("Duration", "p99", name) for name in functions} < watched
     assert ("5xx", "Average", '{"Ref": "HttpApi"}') in watched
     for alarm in alarms:
+        assert float(alarm["Threshold"]) > 0
         assert alarm["AlarmActions"] == {
             "Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]
         }

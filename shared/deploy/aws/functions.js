@@ -1,11 +1,7 @@
 // Fills in `custom.each` of serverless.yml once for each entry of `custom.functions`.
 
-// "<key>" alone keeps the type of its value: a number stays a number.
 const filled = (template, values) =>
-  JSON.parse(
-    JSON.stringify(template).replace(/"<(\w+)>"|<(\w+)>/g, (_, whole, part) =>
-      whole ? JSON.stringify(values[whole]) : values[part]),
-  );
+  JSON.parse(JSON.stringify(template).replace(/<(\w+)>/g, (_, key) => values[key]));
 
 module.exports = async ({ resolveVariable }) => {
   const { functions, each } = await resolveVariable("self:custom");

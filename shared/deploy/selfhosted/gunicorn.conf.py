@@ -79,7 +79,7 @@ limit_request_fields = 64
 timeout = 30
 # A stopping worker finishes what it has begun: longer than the functions' own deadline of 28 seconds.
 graceful_timeout = 35
-# Longer than the gateways keep an idle connection (Kong 60 seconds, Envoy 30 as configured beside this file), so that it is
+# Longer than the gateways keep an idle connection (Kong 60 seconds, Envoy 30 as configured in gateway/), so that it is
 # never this side that hangs up while the next request is on its way. The head of a request has as long.
 keepalive = 75
 
