@@ -33,21 +33,24 @@ if TYPE_CHECKING:
 
 DESCRIPTION = ROOT / "functions/openapi.yaml"
 CONFORMANCE = ("status_code", "content_type", "response_headers", "response_schema")
-# 422 answers a valid request too: one with a key that came with other options before.
+# 422 answers a valid request too: one with a key that came with other options before. So does 404 where the request names a number
+# that is not there, and 409 where it names none and there are several.
 SETTINGS = """
 warnings.fail-on = true
 [[operations]]
-include-operation-id = "create"
-checks.positive_data_acceptance.expected-statuses = ["2xx", 422]
+exclude-operation-id = "status"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 409, 422]
 """
 OF_THE_SERVER = {"content-type", "content-length", "date", "server", "connection", "transfer-encoding"}
 
 
 @pytest.fixture(scope="module")
 def addresses(_stack: Stack) -> Iterator[dict[str, str]]:
-    """All functions three times: as ever, with hardly any time, and without configuration."""
+    """All functions several times: as ever, with hardly any time, for one role only, with public keys, without configuration."""
     env = _stack.environment()
     kinds = {"usual": env, "hurried": env | {"WPP_DEADLINE_SECONDS": "1"}, "unconfigured": {}}
+    kinds["restricted"] = env | {"WPP_ALLOWED_ROLES": "nobody", "WPP_ROLE_COLUMN": "id"}
+    kinds["keyed"] = {name: value for name, value in env.items() if name != "SUPABASE_JWT_SECRET"}
     servers = {kind: server_process(env | {"WPP_QR_WAIT_SECONDS": "1"}, free_port()) for kind, env in kinds.items()}
     try:
         for server in servers.values():
@@ -68,10 +71,11 @@ def test_calls_made_up_from_the_description_are_answered_as_it_says(
     stack: Stack, addresses: dict[str, str], tmp_path: Path
 ) -> None:
     stack.platform.settings.qr_delay = 0.0
-    token = new_caller(stack, {}).token
+    caller = new_caller(stack, {})
+    assert caller.call_at(f"{addresses['usual']}/wpp-create").status_code == 200
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     command = [str(Path(sys.executable).with_name("st")), "run", str(DESCRIPTION), "--url", addresses["usual"]]
-    command += ["--header", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing"]
+    command += ["--header", f"Authorization: Bearer {caller.token}", "--phases", "examples,coverage,fuzzing"]
     command += ["--max-examples", "10", "--seed", "1", "--continue-on-failure", "--suppress-health-check", "all"]
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     ran = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=60, check=False)
@@ -111,8 +115,22 @@ def forbidden_row(caller: Caller, url: str) -> requests.Response:
     return caller.call_at(url)
 
 
+def without_keys(caller: Caller, url: str) -> requests.Response:
+    """The answer while Supabase does not hand out its public keys."""
+    auth = caller.stack.supabase.auth
+    auth.signing_key("ES256")
+    caller.token = auth.sign(auth.claims(caller.user_id), "ES256")
+    return failing(caller, url, Fault("auth.jwks", status=503, times=None))
+
+
+def with_two_numbers(caller: Caller, url: str) -> requests.Response:
+    for is_primary in (True, False):
+        caller.stack.supabase.insert_row(organization_id=caller.organization_id, is_primary=is_primary)
+    return caller.call_at(url)
+
+
 def failing(caller: Caller, url: str, fault: Fault) -> requests.Response:
-    caller.stack.platform_server.inject(fault)
+    caller.stack.supabase_server.inject(fault)
     return caller.call_at(url)
 
 
@@ -136,15 +154,29 @@ PROVOKED: dict[int, tuple[str, Callable[[Caller, str], requests.Response]]] = {
     400: ("usual", lambda caller, url: caller.call_at(url, [])),
     401: ("usual", lambda _, url: requests.post(url, timeout=10)),
     408: ("usual", broken_off),
-    404: ("usual", lambda caller, url: stranger(caller).call_at(url)),
+    403: ("restricted", lambda caller, url: caller.call_at(url)),
+    404: ("usual", lambda caller, url: caller.call_at(url, {"integration_id": caller.user_id})),
     409: ("usual", forbidden_row),
     413: ("usual", lambda caller, url: caller.call_at(url, "x" * 65_536)),
     422: ("usual", reused),
     500: ("unconfigured", lambda caller, url: caller.call_at(url)),
-    502: ("usual", lambda caller, url: failing(caller, url, Fault("token", status=429, headers={"Retry-After": "99"}))),
+    502: ("usual", lambda caller, url: failing(caller, url, Fault("auth.user", status=429, headers={"Retry-After": "99"}))),
     503: ("hurried", claimed_by_another),
-    504: ("hurried", lambda caller, url: failing(caller, url, Fault("create", action="hang"))),
+    504: ("hurried", lambda caller, url: failing(caller, url, Fault("auth.user", action="hang"))),
 }
+OTHERWISE: dict[tuple[str, int], tuple[str, Callable[[Caller, str], requests.Response]]] = {
+    ("wpp-status", 404): ("usual", lambda caller, url: stranger(caller).call_at(url)),
+    ("wpp-status", 503): ("keyed", without_keys),
+    ("wpp-qr", 503): ("keyed", without_keys),
+    ("wpp-disconnect", 409): ("usual", with_two_numbers),
+    ("wpp-disconnect", 200): ("usual", lambda caller, url: connected(caller, url)),
+    ("wpp-qr", 200): ("usual", lambda caller, url: connected(caller, url)),
+}
+
+
+def connected(caller: Caller, url: str) -> requests.Response:
+    caller.call_at(url.rpartition("/")[0] + "/wpp-create")
+    return caller.call_at(url)
 
 
 @pytest.mark.parametrize("function", ADDRESSES)
@@ -154,7 +186,7 @@ def test_every_documented_status_is_seen_and_as_documented(
     operation = description[f"/{function}"]["POST"]
     documented = {int(status): answer for status, answer in operation.definition.raw["responses"].items()}
     for status in documented:
-        kind, provoke = PROVOKED[status]
+        kind, provoke = OTHERWISE.get((function, status), PROVOKED[status])
         answer = provoke(new_caller(stack, {}), f"{addresses[kind]}/{function}")
         stack.reset()
         assert answer.status_code == status
