@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = ROOT / "functions/openapi.yaml"
 CONFORMANCE = ("status_code", "content_type", "response_headers", "response_schema")
-# 422 answers a valid request too: one with a key that came with other options before. So does 404 where the request names a number
-# that is not there, and 409 where it names none and there are several.
+# A valid request is answered 422 too if its key came with other options before, 404 if it names a number that is not there, and
+# 409 if it names none and there are several.
 SETTINGS = """
 warnings.fail-on = true
 [[operations]]
@@ -123,6 +123,12 @@ def without_keys(caller: Caller, url: str) -> requests.Response:
     return failing(caller, url, Fault("auth.jwks", status=503, times=None))
 
 
+def connected(caller: Caller, url: str) -> requests.Response:
+    """The answer about a number that is there."""
+    caller.call_at(url.rpartition("/")[0] + "/wpp-create")
+    return caller.call_at(url)
+
+
 def with_two_numbers(caller: Caller, url: str) -> requests.Response:
     for is_primary in (True, False):
         caller.stack.supabase.insert_row(organization_id=caller.organization_id, is_primary=is_primary)
@@ -160,7 +166,10 @@ PROVOKED: dict[int, tuple[str, Callable[[Caller, str], requests.Response]]] = {
     413: ("usual", lambda caller, url: caller.call_at(url, "x" * 65_536)),
     422: ("usual", reused),
     500: ("unconfigured", lambda caller, url: caller.call_at(url)),
-    502: ("usual", lambda caller, url: failing(caller, url, Fault("auth.user", status=429, headers={"Retry-After": "99"}))),
+    502: (
+        "usual",
+        lambda caller, url: failing(caller, url, Fault("auth.user", status=429, headers={"Retry-After": "99"})),
+    ),
     503: ("hurried", claimed_by_another),
     504: ("hurried", lambda caller, url: failing(caller, url, Fault("auth.user", action="hang"))),
 }
@@ -169,14 +178,9 @@ OTHERWISE: dict[tuple[str, int], tuple[str, Callable[[Caller, str], requests.Res
     ("wpp-status", 503): ("keyed", without_keys),
     ("wpp-qr", 503): ("keyed", without_keys),
     ("wpp-disconnect", 409): ("usual", with_two_numbers),
-    ("wpp-disconnect", 200): ("usual", lambda caller, url: connected(caller, url)),
-    ("wpp-qr", 200): ("usual", lambda caller, url: connected(caller, url)),
+    ("wpp-disconnect", 200): ("usual", connected),
+    ("wpp-qr", 200): ("usual", connected),
 }
-
-
-def connected(caller: Caller, url: str) -> requests.Response:
-    caller.call_at(url.rpartition("/")[0] + "/wpp-create")
-    return caller.call_at(url)
 
 
 @pytest.mark.parametrize("function", ADDRESSES)

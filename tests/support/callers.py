@@ -69,6 +69,9 @@ class Caller:
     def session(self) -> Session:
         return self.stack.platform.sessions[self.row()["settings"]["wppAccountNumber"]]
 
+    def session_of(self, name: str) -> Session:
+        return self.stack.platform.sessions[name]
+
     def scan(self) -> None:
         """Plays the scan of the QR with a phone."""
         self.stack.platform.scan(self.session().name)

@@ -34,6 +34,8 @@ class Settings:
     qr_as_png: bool = False
     state_field: str = "status"
     stuck_starting: bool = False
+    lost_for_good: bool = False
+    """Whether a session that the platform has lost stays lost, however often `create` is asked."""
     auto_connect: bool = False
     status_override: str = ""
     start_answers_qr: bool = False
@@ -52,6 +54,16 @@ class Session:
     """How often it was started while it ran, which invalidates its QR."""
     starts: int = 0
     webhook: str | None = None
+    webhooks: int = 0
+    """How often its webhook was registered."""
+    word: str | None = None
+    """What it reports instead of its state, until it is started."""
+    is_stuck: bool = False
+    """Whether it stays before its QR until it is stopped and started again."""
+    is_gone: bool = False
+    """Whether the platform has lost it, until `create` is asked for its client again."""
+    unlinked_phones: int = 0
+    """How often it was stopped while a phone was linked to it."""
     qrs: dict[int, str] = field(default_factory=dict)
     tokens_valid_from: float = 0.0
     stops: int = 0
@@ -94,6 +106,7 @@ class Platform:
             if idempotency_key is not None:
                 self._by_idempotency_key[idempotency_key] = client
             self.creations.append(Creation(organization_id, idempotency_key, client.api_key, client.session))
+            self.sessions[client.session].is_gone = self.settings.lost_for_good
             if self.settings.create_starts and self.sessions[client.session].started_at is None:
                 self._begin(self.sessions[client.session])
             return client
@@ -155,16 +168,19 @@ class Platform:
 
     def _begin(self, session: Session) -> None:
         session.starts += 1
+        session.word = None
         session.started_at = self.clock.now()
         session.qrs = {}
 
     def state(self, session: Session) -> str:
         with self.lock:
+            if session.word is not None:
+                return session.word
             if session.connected:
                 return "connected"
             if session.started_at is None:
                 return "offline"
-            if self.settings.stuck_starting or self._running_for(session) < self.settings.qr_delay:
+            if self.settings.stuck_starting or session.is_stuck or self._running_for(session) < self.settings.qr_delay:
                 return "starting"
             if self.settings.auto_connect:
                 session.connected = True
@@ -196,6 +212,28 @@ class Platform:
         """A phone scans the QR."""
         with self.lock:
             self.sessions[session].connected = True
+
+    def stop(self, session: Session) -> None:
+        with self.lock:
+            session.stops += 1
+            session.unlinked_phones += session.connected
+            session.is_stuck = False
+            self.disconnect(session.name)
+
+    def report(self, session: str, word: str | None) -> None:
+        """The session reports this word instead of its state, until it is started; None ends it."""
+        with self.lock:
+            self.sessions[session].word = word
+
+    def stick(self, session: str) -> None:
+        """The session stays before its QR until it is stopped and started again."""
+        with self.lock:
+            self.sessions[session].is_stuck = True
+
+    def lose(self, session: str) -> None:
+        """The platform does not know the session any more, until `create` is asked for its client again."""
+        with self.lock:
+            self.sessions[session].is_gone = True
 
     def disconnect(self, session: str) -> None:
         """The session is logged out: from the phone, or by `stop`."""

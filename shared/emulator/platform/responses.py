@@ -53,9 +53,14 @@ class PlatformApp(Platform):
             "disconnect": self.disconnect,
             "invalidate-key": self.invalidate_key,
             "revoke-tokens": self.revoke_tokens,
+            "stick": self.stick,
+            "lose": self.lose,
         }
         if name in acts:
             acts[name](body["session"])
+            return {}
+        if name == "report":
+            self.report(body["session"], body.get("word"))
             return {}
         if name == "settings":
             for setting, value in body.items():
@@ -95,7 +100,7 @@ class PlatformApp(Platform):
         session = self.session_of(request.headers.get("authorization", "").removeprefix("Bearer "))
         if session is None:
             return _INVALID_TOKEN
-        if name is not None and name != session.name:
+        if name is not None and (name != session.name or session.is_gone):
             return json_response(404, {"error": "Session not found"})
         return act(session)
 
@@ -116,8 +121,7 @@ class PlatformApp(Platform):
         return json_response(200, {"data": {"qr": qr}} if name == "data.qr" else {name: qr})
 
     def _stop(self, session: Session) -> Response:
-        session.stops += 1
-        self.disconnect(session.name)
+        self.stop(session)
         return json_response(200, {"status": "offline"})
 
     def _webhook(self, session: Session, request: Request) -> Response:
@@ -125,6 +129,7 @@ class PlatformApp(Platform):
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             return json_response(400, {"error": "url must be an address"})
         session.webhook = url
+        session.webhooks += 1
         return json_response(200, {"ok": True})
 
     def _message(self, session: Session, kind: str, request: Request) -> Response:

@@ -55,8 +55,8 @@ def disconnect_row(invocation: Invocation, row: Integration) -> Integration:
             except ClaimLost:
                 claim.drop()
                 claim, row = HeldClaim(invocation, "disconnect"), held
-    except Exception as error:
-        claim.release(error)
+    except Exception:
+        claim.release()
         raise
 
 

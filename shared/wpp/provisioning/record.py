@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Doing = Literal["create", "recreate", "start", "restart", "disconnect"]
 _DOING: tuple[Doing, ...] = get_args(Doing)
-_STARTS = ("start", "restart")
+_STARTS, _CREATIONS = ("start", "restart"), ("create", "recreate")
 _NAMESPACE = "0d9a4a3b-52a1-5a0f-8a3e-0c8c9f1d7e42"
 _TOKEN = ("wppJwtToken", "wppJwtExpiresAt")
 _OF_A_START = ("wppStartedAt", "wppQrShown")
@@ -207,7 +207,7 @@ class Record:
     def claimed(self, claim: Claim, expires_at: float) -> Record:
         """`expires_at`, in seconds since 1970, is for code from before beats, as is the idempotency key."""
         held = {"id": claim.id, "beat": claim.beat, "doing": claim.doing, "expiresAt": int(expires_at * 1000)}
-        key = {} if claim.is_start else {"wppIdempotencyKey": self.idempotency_key}
+        key = {"wppIdempotencyKey": self.idempotency_key} if claim.doing in _CREATIONS else {}
         return self._with({**without(self.settings, "wppStart"), "wppClaim": held, **key})
 
     def released(self, failure: Failure | None = None) -> Record:

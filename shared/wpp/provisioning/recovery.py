@@ -27,7 +27,7 @@ KEY_DOUBT = 2.0
 """Seconds until a refused key is tried again."""
 SESSION_DOUBT = 5.0
 """Seconds until a session that the platform does not know is looked for again."""
-_FIRST_PAUSE = 60.0  # seconds until a lost session is asked for again, doubling
+_FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 3600.0  # seconds until a lost session is asked for again, doubling
 
 
 def running_session(
@@ -119,4 +119,4 @@ class _Recovery:
 
 
 def _pause(lost: Lost) -> float:
-    return _FIRST_PAUSE * 2.0 ** (lost.times - 1)
+    return min(_FIRST_PAUSE * 2.0 ** (lost.times - 1), _LONGEST_PAUSE)

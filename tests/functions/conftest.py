@@ -1,0 +1,28 @@
+"""The core in this process, on a clock whose long waits pass at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.advancing import Advancing
+from wpp.config import config_from
+from wpp.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.stack import Stack
+
+
+@pytest.fixture
+def time() -> Advancing:
+    return Advancing()
+
+
+@pytest.fixture
+def patient(stack: Stack, time: Advancing) -> Iterator[Runtime]:
+    runtime = Runtime(config_from(stack.environment() | {"WPP_QR_WAIT_SECONDS": "1"}), clock=time.clock)
+    yield runtime
+    runtime.close()

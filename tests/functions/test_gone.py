@@ -1,0 +1,134 @@
+"""The ways back: from a session that the platform has lost, and from a key that it does not take any more."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.faults import Fault
+from wpp.errors import SessionLost, UpstreamRefused
+from wpp.provisioning.service import connect
+
+if TYPE_CHECKING:
+    from tests.support.advancing import Advancing
+    from tests.support.callers import Caller
+    from wpp.provisioning.service import Connection
+    from wpp.runtime import Runtime
+
+OF_PROXIES = [
+    b"<html>404 Not Found</html>",
+    b"",
+    b'"Not Found"',
+    b'{"message": "no Route matched with those values"}',
+    b'{"timestamp": "2026-11-28", "status": 404, "error": "Not Found", "path": "/api"}',
+    b'{"message": "Route GET:/api not found", "error": "Not Found", "statusCode": 404}',
+]
+
+
+def called(patient: Runtime, caller: Caller) -> Connection:
+    return connect(patient.begin("wpp-create", "id"), caller.token)
+
+
+def creations(caller: Caller) -> int:
+    return sum(c.organization_id == caller.organization_id for c in caller.stack.platform.creations)
+
+
+def test_a_lost_session_is_asked_for_again_when_it_was_not_known_twice(
+    caller: Caller, patient: Runtime, time: Advancing
+) -> None:
+    caller.create()
+    before = caller.row()["settings"]
+    caller.stack.platform.lose(caller.session().name)
+    assert called(patient, caller).session == before["wppAccountNumber"]
+    assert time.waits == [5.0]
+    assert creations(caller) == 2
+    keys = [c.idempotency_key for c in caller.stack.platform.creations if c.organization_id == caller.organization_id]
+    assert len(set(keys)) == 2
+    assert called(patient, caller).status in ("starting", "qr_issued")
+    assert creations(caller) == 2
+
+
+def test_a_lost_session_is_asked_for_once_by_many(caller: Caller, runtime: Runtime) -> None:
+    caller.create()
+    caller.stack.platform.lose(caller.session().name)
+    with ThreadPoolExecutor(8) as threads:
+        sessions = {c.session for c in threads.map(lambda _: called(runtime, caller), range(8))}
+    assert len(sessions) == 1
+    assert creations(caller) == 2
+    assert "wppClaim" not in caller.row()["settings"]
+
+
+def test_a_session_that_is_not_known_once_is_not_believed_to_be_lost(caller: Caller, patient: Runtime) -> None:
+    caller.create()
+    starts = caller.session().starts
+    caller.stack.platform_server.inject(Fault("status", status=404, body=b'{"error": "Session not found"}'))
+    called(patient, caller)
+    assert creations(caller) == 1
+    assert caller.session().starts == starts
+
+
+@pytest.mark.parametrize("body", OF_PROXIES)
+def test_a_proxys_404_never_counts(caller: Caller, patient: Runtime, time: Advancing, body: bytes) -> None:
+    caller.create()
+    caller.stack.platform_server.inject(Fault("status", status=404, body=body, times=None))
+    with pytest.raises(UpstreamRefused) as refused:
+        called(patient, caller)
+    assert (refused.value.upstream_status, refused.value.code) == (404, "platform_refused")
+    assert creations(caller) == 1
+    assert time.waits == []
+
+
+def test_a_session_that_stays_lost_is_asked_for_less_and_less_often_until_it_is_back(
+    caller: Caller, patient: Runtime, time: Advancing
+) -> None:
+    caller.create()
+    platform, session = caller.stack.platform, caller.session()
+    platform.settings.lost_for_good = True
+    platform.lose(session.name)
+    asked: list[int] = []
+    retry_after: list[float] = []
+    for wait in (0, 30, 40, 60, 70, 230, 20):
+        time.advance(wait)
+        with pytest.raises(SessionLost) as lost:
+            called(patient, caller)
+        asked.append(creations(caller) - 1)
+        retry_after.append(lost.value.retry_after)
+        assert (lost.value.status, lost.value.code) == (502, "session_lost")
+    assert asked == [1, 1, 2, 2, 3, 3, 4]
+    assert retry_after[::2] == [60, 120, 240, 480]
+    platform.settings.lost_for_good = False
+    session.is_gone = False
+    assert called(patient, caller).session == session.name
+    assert "wppLost" not in caller.row()["settings"]
+
+
+def test_a_session_that_the_platform_knows_only_once_it_was_started_is_started(
+    caller: Caller, patient: Runtime
+) -> None:
+    not_yet = Fault("status", status=404, body=b'{"error": "Session not found"}')
+    caller.stack.platform.settings.create_starts = False
+    caller.stack.platform_server.inject(not_yet)
+    assert called(patient, caller).status == "starting"
+    assert caller.session().starts == 1
+    assert creations(caller) == 1
+
+
+def test_a_key_that_is_refused_once_is_not_replaced(caller: Caller, patient: Runtime, time: Advancing) -> None:
+    caller.create()
+    caller.scan()
+    caller.stack.platform.revoke_tokens(caller.session().name)
+    # For the two requests of one look, the status and the QR.
+    caller.stack.platform_server.inject(Fault("token", status=403, body=b'{"error": "Invalid API key"}', times=2))
+    assert called(patient, caller).status == "connected"
+    assert creations(caller) == 1
+    assert time.waits == [2.0]
+
+
+def test_a_key_that_is_refused_twice_is_replaced_once_by_many(caller: Caller, runtime: Runtime) -> None:
+    caller.create()
+    caller.stack.platform.invalidate_key(caller.session().name)
+    with ThreadPoolExecutor(8) as threads:
+        assert len({c.api_key for c in threads.map(lambda _: called(runtime, caller), range(8))}) == 1
+    assert creations(caller) == 2

@@ -1,0 +1,151 @@
+"""The way out of a session that does not get to its QR: stopped and started again once, and never with a phone linked."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.faults import Fault
+from emulator.processes import free_port, server_process
+from tests.support.servers import wait_for
+from wpp.provisioning.service import connect
+
+if TYPE_CHECKING:
+    from tests.support.advancing import Advancing
+    from tests.support.callers import Caller
+    from wpp.provisioning.service import Connection
+    from wpp.runtime import Invocation, Runtime
+
+PATCH = "rest.PATCH.messenger_integrations"
+AFTER = 90
+
+
+def stuck(caller: Caller) -> None:
+    """A number whose session never gets to its QR."""
+    caller.stack.platform.settings.qr_delay = 1000
+    caller.create()
+    caller.stack.platform.stick(caller.session().name)
+    caller.stack.platform.settings.qr_delay = 0
+
+
+def called(patient: Runtime, caller: Caller) -> tuple[Connection, Invocation]:
+    invocation = patient.begin("wpp-create", "id")
+    return connect(invocation, caller.token), invocation
+
+
+def test_a_stuck_session_is_restarted_by_one_of_eight_callers_of_two_processes(caller: Caller) -> None:
+    stuck(caller)
+    session, starts = caller.session(), caller.session().starts
+    caller.stack.platform_server.latency = caller.stack.supabase_server.latency = 0.02
+    caller.change_settings(wppStartedAt=1, wppApiKeyIssuedAt=1)
+    with ExitStack() as running:
+        servers = [running.enter_context(server_process(caller.stack.environment(), free_port())) for _ in range(2)]
+        for server in servers:
+            server.wait_until_ready()
+        threads = running.enter_context(ThreadPoolExecutor(8))
+        answers = list(threads.map(lambda n: caller.call_at(f"{servers[n % 2].url}/wpp-create"), range(8)))
+        assert [answer.status_code for answer in answers] == [200] * 8
+        assert caller.call_at(f"{servers[0].url}/wpp-create").json()["status"] == "qr_issued"
+    assert (session.starts - starts, session.stops, session.restarts) == (1, 1, 0)
+    assert "wppClaim" not in caller.row()["settings"]
+
+
+def test_a_session_has_its_time_before_it_is_restarted_and_twice_the_time_after(
+    caller: Caller, patient: Runtime, time: Advancing
+) -> None:
+    stuck(caller)
+    caller.stack.platform.settings.stuck_starting = True
+    stops: list[int] = []
+    warnings: list[str] = []
+    for wait in (AFTER - 5, 10, AFTER, AFTER - 5, 10, 3 * AFTER, AFTER - 5, 10):
+        time.advance(wait)
+        _, invocation = called(patient, caller)
+        stops.append(caller.session().stops)
+        warnings += invocation.warnings
+    assert stops == [0, 1, 1, 1, 2, 2, 2, 3]
+    assert any("still has no QR" in warning for warning in warnings)
+
+
+def test_a_qr_ends_the_counting_of_restarts(caller: Caller, patient: Runtime, time: Advancing) -> None:
+    stuck(caller)
+    time.advance(AFTER)
+    called(patient, caller)
+    assert caller.row()["settings"]["wppRestarts"] == 1
+    assert called(patient, caller)[0].status == "qr_issued"
+    assert "wppRestarts" not in caller.row()["settings"]
+
+
+@pytest.mark.parametrize("paired", [True, None])
+def test_a_paired_number_or_one_from_before_that_was_noted_is_not_restarted(
+    caller: Caller, patient: Runtime, time: Advancing, paired: bool | None
+) -> None:
+    stuck(caller)
+    caller.change_settings(wppPaired=paired)
+    time.advance(100 * AFTER)
+    assert called(patient, caller)[0].status == "starting"
+    assert caller.session().stops == 0
+
+
+def test_a_session_that_had_a_qr_since_its_start_is_not_restarted_it_may_have_been_scanned(
+    caller: Caller, patient: Runtime, time: Advancing
+) -> None:
+    caller.stack.platform.settings.qr_delay = 0
+    caller.create()
+    assert called(patient, caller)[0].status == "qr_issued"
+    assert caller.row()["settings"]["wppQrShown"] is True
+    caller.stack.platform.report(caller.session().name, "connecting")
+    time.advance(100 * AFTER)
+    assert called(patient, caller)[0].status == "starting"
+    assert caller.session().stops == 0
+
+
+def test_a_session_whose_qr_came_meanwhile_is_not_restarted(caller: Caller, patient: Runtime, time: Advancing) -> None:
+    stuck(caller)
+    session = caller.session()
+    time.advance(AFTER)
+
+    caller.stack.supabase_server.inject(Fault(PATCH, status=0, delay=0.5))
+    caller.stack.platform_server.clear()
+    with ThreadPoolExecutor(1) as threads:
+        calling = threads.submit(called, patient, caller)
+        wait_for(
+            lambda: caller.stack.platform_server.count("status")
+        )  # it has seen that it is stuck, and claims the restart
+        session.is_stuck = False
+        assert calling.result()[0].status == "qr_issued"
+    assert session.stops == 0
+
+
+@pytest.mark.parametrize("status", [400, 404, 503])
+def test_a_stop_that_fails_is_a_warning_and_is_not_tried_by_the_next_call(
+    caller: Caller, patient: Runtime, time: Advancing, status: int
+) -> None:
+    stuck(caller)
+    time.advance(AFTER)
+    caller.stack.platform_server.inject(Fault("stop", status=status, times=None))
+    connection, invocation = called(patient, caller)
+    assert connection.status == "starting"
+    assert any("could not be started again" in warning for warning in invocation.warnings)
+    assert "wppClaim" not in caller.row()["settings"]
+    caller.stack.platform_server.clear()
+    called(patient, caller)
+    assert caller.stack.platform_server.count("stop") == 0
+
+
+def test_whoever_finds_a_restart_that_died_after_the_stop_starts_the_session(
+    caller: Caller, patient: Runtime, time: Advancing
+) -> None:
+    stuck(caller)
+    session = caller.session()
+    caller.stack.platform.stop(session)
+    starts = session.starts
+    caller.change_settings(wppClaim={"id": "died", "beat": 3, "doing": "restart", "expiresAt": 1})
+    called(patient, caller)
+    assert session.starts == starts  # somebody may be at work
+    time.advance(6)
+    called(patient, caller)
+    assert session.starts == starts + 1
+    assert called(patient, caller)[0].status == "qr_issued"
