@@ -1,4 +1,4 @@
-"""A process killed with SIGKILL before and after each step of a creation: the next call finishes the job."""
+"""A process killed with SIGKILL before and after each step of a creation or disconnection: the next call finishes the job."""
 
 from __future__ import annotations
 
@@ -43,6 +43,38 @@ def problems_after_a_kill(step: str, *, after_effect: bool) -> list[str]:
             return [f"{step}, after_effect={after_effect}: {problem}" for problem in end_problems(caller, answer)]
 
 
+DISCONNECTING = [(f"rest.PATCH.{ROWS}", 0), ("stop", 0), (f"rest.PATCH.{ROWS}", 1)]
+"""The steps, with how many calls of the same name come before."""
+
+
+def problems_after_a_killed_disconnection(step: str, skip: int, *, after_effect: bool) -> list[str]:
+    with Stack() as stack:
+        stack.platform.settings.qr_delay = 0
+        caller = new_caller(stack, {})
+        env = stack.environment() | {"WPP_DEADLINE_SECONDS": str(DEADLINE)}
+        with server_process(env, free_port()) as victim, ThreadPoolExecutor(1) as threads:
+            victim.wait_until_ready()
+            before = caller.call_at(f"{victim.url}/functions/v1/wpp-create").json()["session"]
+            server = stack.supabase_server if step.startswith("rest.") else stack.platform_server
+            server.clear()
+            server.inject(Fault(step, "hang", after_effect=after_effect, skip=skip, times=None))
+            threads.submit(lambda: _call_to_death(f"{victim.url}/functions/v1/wpp-disconnect", caller.token))
+            wait_for(lambda: server.count(step) > skip)
+            victim.kill()
+        server.clear_faults()
+
+        with server_process(env, free_port()) as successor:
+            successor.wait_until_ready()
+            answer = caller.call_at(f"{successor.url}/functions/v1/wpp-disconnect")
+            found = (answer.status_code, caller.row()["is_active"], caller.session().started_at)
+            problems = [] if found == (200, False, None) else [f"status, active, started are {found}"]
+            answer = caller.call_at(f"{successor.url}/functions/v1/wpp-provision")
+            problems += end_problems(caller, answer)
+            if answer.json().get("session") != before:
+                problems.append("another session")
+            return [f"disconnecting, {step} {skip}, after_effect={after_effect}: {problem}" for problem in problems]
+
+
 def _call_to_death(url: str, token: str) -> None:
     with suppress(requests.RequestException):
         requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
@@ -52,6 +84,17 @@ def test_a_killed_creation_is_finished_by_the_next_call_to_another_process() -> 
     cells = [(step, after_effect) for step in STEPS for after_effect in (False, True)]
     with ThreadPoolExecutor(len(cells)) as threads:
         found = list(threads.map(lambda cell: problems_after_a_kill(cell[0], after_effect=cell[1]), cells))
+    broken = [problem for problems in found for problem in problems]
+    if broken:
+        pytest.fail("\n".join(broken), pytrace=False)
+
+
+def test_a_killed_disconnection_is_finished_by_the_next_call_to_another_process() -> None:
+    cells = [(step, skip, after_effect) for step, skip in DISCONNECTING for after_effect in (False, True)]
+    with ThreadPoolExecutor(len(cells)) as threads:
+        found = list(
+            threads.map(lambda cell: problems_after_a_killed_disconnection(*cell[:2], after_effect=cell[2]), cells)
+        )
     broken = [problem for problems in found for problem in problems]
     if broken:
         pytest.fail("\n".join(broken), pytrace=False)

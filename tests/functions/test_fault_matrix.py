@@ -1,4 +1,4 @@
-"""Every upstream call of the functions that connect, and everything that can go wrong with it.
+"""Every upstream call of the functions, and everything that can go wrong with it.
 
 Each cell breaks one call in one way, once or for as long as the function asks. Its answer must be a documented one, in time;
 and the next call without the fault must end with one client, one active row with its key, and the right session. The platform
@@ -17,14 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
 from emulator.stack import Stack
-from tests.support.callers import CONNECTING, CREATE, new_caller
+from tests.support.callers import CONNECTING, CREATE, Caller, new_caller
 from tests.support.faults import FAULTS, ROWS, TWINS, end_problems
 from tests.support.servers import wait_for
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from emulator.processes import FunctionProcess
     from tests.support.ledger import Ledger
 
+DISCONNECT = "wpp_disconnect"
 DEADLINE = 1.5  # seconds
 MOST_REQUESTS = 60  # of one call, whatever goes wrong
 LANES = 12
@@ -54,6 +55,11 @@ CALLS = [
     ("recreate", "stop"),
 ]
 AFTER_CREATION = {"status", "qr", "start"}
+# Of the other functions those that the connecting ones do not make, or make something else of. The number is known.
+OF_OTHERS = [
+    ("wpp_status", "status"), ("wpp_status", "qr"), ("wpp_qr", "qr"),
+    ("wpp_disconnect", f"rest.PATCH.{ROWS}"), ("wpp_disconnect", "stop"),
+]  # fmt: skip
 CODES = {
     "invalid_token", "supabase_refused", "supabase_unavailable", "supabase_timeout", "platform_refused",
     "platform_unavailable", "platform_timeout", "deadline_passed", "creation_in_progress",
@@ -77,6 +83,9 @@ def cells() -> Iterator[Cell]:
             functions = [CREATE] if call == "create" else []
         for function in functions:
             yield from (Cell(function, before, call, fault, times) for times in times_of(call, fault))
+    for (function, call), fault in product(OF_OTHERS, FAULTS):
+        if fault not in TWINS:
+            yield from (Cell(function, "known", call, fault, times) for times in times_of(call, fault))
 
 
 def times_of(call: str, fault: str) -> Sequence[int | None]:
@@ -156,13 +165,31 @@ def problems_of(cell: Cell, lane: Lane) -> list[str]:
 
     server.clear_faults()
     lane.tokens.append(caller.token)
-    after = caller.call_at(lane.url(cell.function))
+    if cell.function == DISCONNECT:
+        problems += problems_of_disconnecting(caller, lane)
+    function = cell.function if cell.function in CONNECTING else CREATE
+    after = caller.call_at(lane.url(function))
     if cell.call == "start":  # one that may have had its effect is given 10 seconds, and these deadlines are shorter
         for _ in range(12):
             if after.status_code != 504:
                 break
-            after = caller.call_at(lane.url(cell.function))
+            after = caller.call_at(lane.url(function))
     return [f"{cell}: {problem}" for problem in problems + end_problems(caller, after)]
+
+
+def problems_of_disconnecting(caller: Caller, lane: Lane) -> list[str]:
+    """What is wrong after the next call of it without the fault."""
+    answer = caller.call_at(lane.url(DISCONNECT))
+    session = caller.session()
+    found = (answer.status_code, caller.row()["is_active"], session.started_at)
+    return [] if found == (200, False, None) else [f"disconnected again: status, active, started are {found}"]
+
+
+def good_answer(function: str, body: dict[str, Any]) -> bool:
+    if function == "wpp_qr":
+        return body["qr"] is None or isinstance(body["qr"], str)
+    good = {"wpp_status": ["qr_issued", "qr_pending"], DISCONNECT: ["disconnected"]}
+    return body["status"] in good.get(function, ["connected", "starting", "qr_issued"])
 
 
 def answer_problems(cell: Cell, answer: requests.Response, took: float) -> list[str]:
@@ -172,8 +199,8 @@ def answer_problems(cell: Cell, answer: requests.Response, took: float) -> list[
     if took > DEADLINE + 1.5:
         problems.append(f"answered after {took:.2f} s")
     if answer.status_code == 200:
-        if body["status"] not in ("connected", "starting", "qr_issued"):
-            problems.append(f"status {body['status']}")
+        if not good_answer(cell.function, body):
+            problems.append(f"answered {body}")
     elif answer.status_code not in STATUSES or body["code"] not in CODES:
         problems.append(f"undocumented answer {answer.status_code} {body}")
     elif answer.status_code == 401 and cell.call != "auth.user":
