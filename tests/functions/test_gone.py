@@ -9,6 +9,7 @@ import pytest
 
 from emulator.faults import Fault
 from wpp.errors import SessionLost, UpstreamRefused
+from wpp.provisioning.options import Options
 from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
@@ -132,3 +133,14 @@ def test_a_key_that_is_refused_twice_is_replaced_once_by_many(caller: Caller, ru
     with ThreadPoolExecutor(8) as threads:
         assert len({c.api_key for c in threads.map(lambda _: called(runtime, caller), range(8))}) == 1
     assert creations(caller) == 2
+
+
+def test_an_addition_passes_over_a_free_number_whose_session_is_lost(caller: Caller, patient: Runtime) -> None:
+    primary = caller.create().json()["session"]
+    caller.stack.platform.settings.lost_for_good = True
+    caller.stack.platform.lose(primary)
+    with pytest.raises(SessionLost):
+        called(patient, caller)
+    caller.stack.platform.settings.lost_for_good = False
+    added = connect(patient.begin("wpp-create", "id"), caller.token, options=Options(add_new=True))
+    assert added.session != primary

@@ -149,3 +149,14 @@ def test_whoever_finds_a_restart_that_died_after_the_stop_starts_the_session(
     called(patient, caller)
     assert session.starts == starts + 1
     assert called(patient, caller)[0].status == "qr_issued"
+
+
+def test_a_session_that_the_platform_does_not_know_when_it_is_stopped_is_started(
+    caller: Caller, patient: Runtime, time: Advancing
+) -> None:
+    stuck(caller)
+    session, starts = caller.session(), caller.session().starts
+    time.advance(AFTER)
+    caller.stack.platform_server.inject(Fault("stop", status=404, body=b'{"error": "Session not found"}'))
+    called(patient, caller)
+    assert session.starts == starts + 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.faults import Fault
 from wpp.provisioning.client import stored_client
 from wpp.provisioning.disconnect import disconnect
 from wpp.provisioning.look import look
@@ -172,3 +173,23 @@ def test_a_number_that_is_disconnected_meanwhile_is_not_started_by_somebody_who_
     session.wait_for_qr(current)
     assert caller.session().starts == starts
     assert caller.row()["is_active"] is False
+
+
+def test_a_look_leaves_a_dead_claim_to_those_who_work(caller: Caller, patient: Runtime, time: Advancing) -> None:
+    caller.create()
+    caller.change_settings(wppClaim={"id": "died", "beat": 1, "doing": "start"})
+    for _ in range(2):
+        look(begin(patient), caller.token, PRIMARY)
+        time.advance(7)
+    assert caller.row()["settings"]["wppClaim"]["id"] == "died"
+
+
+def test_a_wait_for_a_qr_goes_on_after_a_single_look_that_does_not_know_the_session(
+    caller: Caller, patient: Runtime
+) -> None:
+    caller.create()
+    caller.stack.platform.settings.qr_delay = 1000
+    unknown = Fault("status", status=404, body=b'{"error": "Session not found"}', skip=1, times=1)
+    caller.stack.platform_server.inject(unknown)
+    assert connect(begin(patient), caller.token, wait=True).status == "starting"
+    assert unknown.times == 0

@@ -72,7 +72,8 @@ def _answered(project: Project) -> str:
 
 OPTIONS: list[Any] = [
     None, {}, {"organization_id": "OTHER"}, {"organizationId": "OTHER", "session": "SESSION"}, {"number": "SESSION"},
-    {"wppSubOrgId": "OTHER__wpp__00000000"}, {"integration_id": "ROW"}, {"session": "SESSION"}, {"session_name": "SESSION"}, {"new": True}, {"force": True, "apiKey": "KEY"},
+    {"wppSubOrgId": "OTHER__wpp__00000000"}, {"integration_id": "ROW"},
+    {"session": "SESSION"}, {"session_name": "SESSION"}, {"new": True}, {"force": True, "apiKey": "KEY"},
     {"add_new": True, "organization_id": "OTHER", "wppSubOrgId": "OTHER__wpp__00000000", "session": "SESSION"},
     {"force_recreate": True, "organization_id": "OTHER", "integration_id": "ROW", "session": "SESSION", "apiKey": "KEY"},
 ]  # fmt: skip

@@ -175,3 +175,13 @@ def test_a_further_number_is_known_by_its_own_id_at_the_platform() -> None:
     assert not Record("row", "organization", further.settings, is_primary=True).is_further_number
     assert record({"wppSubOrgId": ""}).platform_id == "organization"
     assert not record({}).is_further_number
+
+
+def test_a_new_session_was_never_paired_and_the_same_one_stays_what_it_was() -> None:
+    same = Credentials("key_new", "client_1")
+    for before in ({}, {"wppPaired": True}):
+        assert record(STORED | before).was_paired
+        assert record(STORED | before).completed(same, 1.0).was_paired
+        assert not record(STORED | before).completed(Credentials("key_new", "client_2"), 1.0).was_paired
+    assert not record(STORED | {"wppPaired": False}).completed(same, 1.0).was_paired
+    assert not record({}).completed(same, 1.0).was_paired
