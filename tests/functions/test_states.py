@@ -102,9 +102,11 @@ def test_a_blocked_session_is_left_alone_with_a_warning_that_names_the_state(
     session, starts = caller.session(), caller.session().starts
     caller.stack.platform.report(session.name, word)
     time.advance(600)
+    caller.stack.platform_server.clear()
     invocation = begin(patient)
-    assert connect(invocation, caller.token).status == "starting"
+    assert connect(invocation, caller.token, wait=True).status == "starting"
     assert word in invocation.warnings[0]
+    assert caller.stack.platform_server.count("status") == 1, "there is nothing to wait for"
     assert (session.starts - starts, session.stops) == (0, 0)
 
 

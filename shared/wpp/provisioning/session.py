@@ -108,7 +108,7 @@ class Session:
         until = began + min(self._invocation.config.qr_wait_seconds, self._upstream.deadline.remaining())
         trouble: UpstreamError | None = None
         looks, pause = 0, SHORTEST_PAUSE
-        while not state.is_settled and clock.monotonic() + pause < until:
+        while not state.is_settled and state.state is not State.BLOCKED and clock.monotonic() + pause < until:
             clock.sleep(pause)
             looks += 1
             try:
