@@ -111,8 +111,16 @@ def test_a_person_signs_in_connects_scans_disconnects_and_adds_a_number(opened: 
     wait_for(lambda: len(local.stack.supabase.rows()) == 2)
     second = page.locator("article").last
     expect(second.locator("img")).to_be_visible()
+    page.get_by_label("The platform drops every connection").check()
+    expect(second.get_by_role("alert")).to_be_visible()
+    page.get_by_label("The platform drops every connection").uncheck()
+    expect(second.get_by_role("alert")).to_be_hidden()
     second.get_by_role("button", name="Play the scan").click()
     expect(second.get_by_role("status")).to_contain_text("Connected")
+    calls = requests.get(f"{local.url}/_page/calls", timeout=5).json()
+    called = [call["function"] for call in calls]
+    assert sorted(name for name in called if name not in ("wpp-status", "wpp-qr")) == ["wpp-create", "wpp-provision"]
+    assert called.count("wpp-status") > 2
 
     page.reload()
     signed_in(page)

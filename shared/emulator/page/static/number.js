@@ -11,6 +11,7 @@ export class ConnectedNumber {
     this.key = key;
     this.events = events;
     this.session = null;
+    this.id = null; // of its row, once it is known
     this.shownQr = null;
     this.round = 0; // what belongs to an earlier one is not shown any more
     this.element = document.createElement("article");
@@ -39,40 +40,43 @@ export class ConnectedNumber {
     clearTimeout(this.timer);
   }
 
-  // The primary number waits for its QR in one call; a further one is asked for again and again under one key.
+  // A click. The primary number waits for its QR in one call; a further one is begun under its key, so that it is begun once.
   async connect() {
     this.end();
     const round = this.round;
     this.say("working");
     this.focused = this.element.contains(document.activeElement);
     this.find(".connect").disabled = true;
-    const first = this.key ? await this.invoke("wpp-create") : await this.invoke("wpp-provision");
+    const number = this.id ? { integration_id: this.id } : {};
+    const first = this.id || !this.key
+      ? await this.invoke("wpp-provision", number)
+      : await this.invoke("wpp-create", { add_new: true }, { "Idempotency-Key": this.key });
     if (round === this.round) this.show(first);
   }
 
+  // A look starts nothing: another tab may have disconnected the number.
   async look() {
     const round = this.round;
-    const answer = await this.invoke("wpp-create");
+    const answer = await this.invoke("wpp-status", { integration_id: this.id });
     if (round === this.round) this.show(answer, { looking: true });
   }
 
-  async invoke(name) {
-    const options = this.key
-      ? { body: { add_new: true }, headers: { "Idempotency-Key": this.key } }
-      : { body: {} };
-    const { data, error } = await this.supabase.functions.invoke(name, options);
+  async invoke(name, body, headers = {}) {
+    const { data, error } = await this.supabase.functions.invoke(name, { body, headers });
     if (!error) return data;
-    const body = await error.context?.json?.().catch(() => null);
-    return { failed: true, status: error.context?.status, code: body?.code, error: body?.error ?? error.message };
+    const told = await error.context?.json?.().catch(() => null);
+    return { failed: true, status: error.context?.status, code: told?.code, error: told?.error ?? error.message };
   }
 
   show(answer, { looking } = {}) {
     this.find(".connect").disabled = false;
     if (answer.failed) return this.fail(answer, looking);
     this.find(".error").hidden = true;
-    this.session = answer.session;
+    if (answer.status === "disconnected") return this.showDisconnected();
+    this.session = answer.session ?? answer.account_number;
+    this.id = answer.integration_id;
     const connected = answer.status === "connected";
-    this.say(connected ? "connected" : answer.qrcode ? "scan" : "waiting", connected ? `${text("session")} ${answer.session}` : "");
+    this.say(connected ? "connected" : answer.qrcode ? "scan" : "waiting", connected ? `${text("session")} ${this.session}` : "");
     this.element.classList.toggle("connected", connected);
     this.find(".connect").hidden = true;
     this.find(".disconnect").hidden = !connected;
@@ -101,7 +105,7 @@ export class ConnectedNumber {
     shown.textContent = `${known === answer.code ? text("other") : known} (${answer.error})`;
     shown.hidden = false;
     // It is the look that failed: what was known a moment ago stands, and is looked at again.
-    if (looking) return this.again(WATCH);
+    if (looking) return this.again(this.element.classList.contains("connected") ? WATCH : POLL);
     this.say("disconnected");
     this.draw(null);
     const button = this.find(".connect");
@@ -142,14 +146,22 @@ export class ConnectedNumber {
   }
 
   async disconnect() {
-    if (!(await post("disconnect", { session: this.session }))) return;
+    this.end();
+    const answer = await this.invoke("wpp-disconnect", { integration_id: this.id });
+    if (answer.failed) return this.fail(answer, true);
+    this.focused = true;
+    this.showDisconnected();
+  }
+
+  showDisconnected() {
     this.end();
     this.element.classList.remove("connected");
     this.say("disconnected");
-    this.find(".disconnect").hidden = true;
+    this.draw(null);
+    this.find(".disconnect").hidden = this.find(".play").hidden = true;
     this.find(".connect").textContent = text("connect");
     this.find(".connect").hidden = false;
-    this.find(".connect").focus();
+    if (this.focused) this.find(".connect").focus();
   }
 }
 
