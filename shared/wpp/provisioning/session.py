@@ -13,7 +13,6 @@ from wpp.platform.state import SessionState, State
 from wpp.provisioning.best_effort import PATIENCE
 from wpp.provisioning.client import wait_for_token
 from wpp.provisioning.live import live_state, with_qr
-from wpp.provisioning.record import record_of
 from wpp.provisioning.start import Start
 from wpp.provisioning.unscanned import unscanned_warning
 from wpp.provisioning.updates import WEBHOOK_PATIENCE, RowUpdates
@@ -150,7 +149,7 @@ class Session:
         return state
 
     def _have_token(self) -> None:
-        tokens, issued = self._platform.tokens, record_of(self.row).key_issued_at
+        tokens, issued = self._platform.tokens, self._updates.record.key_issued_at
         # The platform may refuse a key for a while after it handed it out.
         is_fresh = issued is not None and abs(self._upstream.clock.now() - issued) < _FRESH_KEY_SECONDS
         if is_fresh and not tokens.is_at_hand:

@@ -172,7 +172,7 @@ class Start:
     def release(self, claim: HeldClaim) -> None:
         """With all that is known by now, so that it takes one request."""
         try:
-            self._updates.row = claim.change(self._updates.apply, release=True)
+            self._updates.is_now(claim.change(self._updates.apply, release=True))
         except ClaimLost:
             claim.drop()
         except WppError:

@@ -38,8 +38,8 @@ class RowUpdates:
         self, invocation: Invocation, client: Client, keyed: KeyedRequest | None = None, *, only_look: bool = False
     ) -> None:
         """`keyed` is recorded as carried out. With `only_look`, no more is written than a token and that a number was paired."""
-        record = record_of(client.row)
-        self.row = client.row
+        self.is_now(client.row)
+        record = self.record
         self._invocation = invocation
         self._clock = invocation.upstream.clock
         self._platform = client.platform
@@ -54,9 +54,10 @@ class RowUpdates:
         is_live = Liveness(invocation.memory, self._clock).is_live(record)
         self._dead_claim_id = record.claim.id if record.claim and not is_live and not only_look else None
 
-    @property
-    def record(self) -> Record:
-        return record_of(self.row)
+    def is_now(self, row: Integration) -> None:
+        """The row as it was just read or written."""
+        self.row = row
+        self.record = record_of(row)
 
     @property
     def are_saved(self) -> bool:
@@ -123,7 +124,7 @@ class RowUpdates:
 
     def save(self) -> None:
         """Raises UpstreamError, DeadlinePassed."""
-        self.row = self._invocation.rows.change(self.row, self._edit) or self.row
+        self.is_now(self._invocation.rows.change(self.row, self._edit) or self.row)
 
     def saving(self) -> AbstractContextManager[None]:
         """Saves them during the block, where that only helps: the next call does again what fails here."""
