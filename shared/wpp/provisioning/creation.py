@@ -16,6 +16,7 @@ from wpp.errors import (
     DeadlinePassed,
     HolderRefused,
     NotConfigured,
+    NumberNotFound,
     RowForbidden,
     UpstreamError,
     UpstreamTimeout,
@@ -49,9 +50,11 @@ class Creation:
         *,
         replacing: Integration | None = None,
         stop_first: bool = False,
+        may_insert: bool = True,
     ) -> None:
         """`keyed` is recorded as carried out with the saved result. `replacing` is a row whose credentials will not do: they are
-        replaced once, whoever does it; with `stop_first` its session is logged out before."""
+        replaced once, whoever does it; with `stop_first` its session is logged out before. Without `may_insert`, a row that is
+        deleted meanwhile stays deleted."""
         self._invocation = invocation
         self._upstream = invocation.upstream
         self._rows = invocation.rows
@@ -60,6 +63,7 @@ class Creation:
         self._keyed = keyed
         self._unwanted = record_of(replacing).generation if replacing else None
         self._stop_first = stop_first
+        self._may_insert = may_insert
         self._claim = self._new_claim()
         self._awaited: str | None = None
         self._inserts = 0
@@ -69,8 +73,8 @@ class Creation:
     def obtain(self, row: Integration | None) -> Client:
         """The number's client, created by us or by whoever is already working on it.
 
-        Raises CreationInProgress if another invocation is at work until our deadline, HolderRefused, UpstreamError,
-        DeadlinePassed.
+        Raises CreationInProgress if another invocation is at work until our deadline, HolderRefused, NumberNotFound if there is
+        no row and may be none, UpstreamError, DeadlinePassed.
         """
         try:
             return self._obtain(row)
@@ -83,6 +87,8 @@ class Creation:
         while True:
             match self._decide(row):
                 case Insert():
+                    if not self._may_insert:
+                        raise NumberNotFound
                     row = self._insert()
                 case Take(free):
                     row, _ = self._claim.take(free, lambda current: isinstance(self._decide(current), Take))

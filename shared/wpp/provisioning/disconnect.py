@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wpp.errors import (
@@ -12,6 +11,7 @@ from wpp.errors import (
     NumberNotFound,
     SessionGone,
     SeveralNumbers,
+    UpstreamRefused,
     UpstreamTimeout,
 )
 from wpp.provisioning.access import organization_of_caller
@@ -44,14 +44,16 @@ def disconnect(invocation: Invocation, access_token: str, target: Target) -> Int
     return disconnect_row(invocation, row)
 
 
-def disconnect_row(invocation: Invocation, row: Integration) -> Integration:
-    """The same for a row of any organization."""
+def disconnect_row(invocation: Invocation, row: Integration, *, though_refused: bool = False) -> Integration:
+    """The same for a row of any organization. With `though_refused`, the row is deactivated also if the platform refuses to stop
+    the session, as with a key that it does not take any more; a warning says so.
+    """
     claim = HeldClaim(invocation, "disconnect")
     try:
         while True:
             held = _claimed(invocation, claim, row)
             try:
-                return _disconnected(invocation, claim, held)
+                return _disconnected(invocation, claim, held, though_refused=though_refused)
             except ClaimLost:
                 claim.drop()
                 claim, row = HeldClaim(invocation, "disconnect"), held
@@ -84,13 +86,19 @@ def _claimed(invocation: Invocation, claim: HeldClaim, row: Integration) -> Inte
             raise CreationInProgress(retry_after=math.ceil(DEAD_AFTER)) from error
 
 
-def _disconnected(invocation: Invocation, claim: HeldClaim, row: Integration) -> Integration:
+def _disconnected(invocation: Invocation, claim: HeldClaim, row: Integration, *, though_refused: bool) -> Integration:
     if record_of(row).credentials is not None:
         platform = stored_client(invocation, row).platform
-        with suppress(SessionGone):  # the platform does not know it, so it does not run
+        try:
             _settle(invocation, row, platform)
             claim.confirm()
             platform.stop()
+        except SessionGone:
+            pass  # the platform does not know it, so it does not run
+        except UpstreamRefused as error:
+            if not though_refused or error.system != "platform":
+                raise
+            invocation.warn(f"the session could not be stopped: {error}")
     return claim.change(lambda record: record.disconnected(), active=False, release=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +33,7 @@ OUR_SETTINGS = (
     "wppStart", "wppStartedAt", "wppIdempotencyKey", "wppKeyedBy", "wppWebhookPending", "wppWebhookHash", "wppRequests",
     "wppPaired", "wppDisconnected", "wppQrShown", "wppRestarts", "wppLost",
 )  # fmt: skip
+_OURS = {"provider": f"eq.{PROVIDER}", "messenger_type": f"eq.{MESSENGER_TYPE}"}
 _BESIDE = "id,organization_id,is_active,is_primary,created_at,updated_at"
 _COLUMNS = f"{_BESIDE},settings"
 _OUR_COLUMNS = ",".join([_BESIDE, *(f"{name}:settings->{name}" for name in OUR_SETTINGS)])
@@ -91,16 +92,29 @@ class Rows:
 
     def of_organization(self, organization_id: str) -> tuple[Integration, ...]:
         """Its WhatsApp rows, oldest first. Raises NotConfigured, UpstreamError, DeadlinePassed."""
-        query = {
-            "organization_id": f"eq.{organization_id}",
-            "provider": f"eq.{PROVIDER}",
-            "messenger_type": f"eq.{MESSENGER_TYPE}",
-            "order": "created_at.asc,id.asc",
-        }
+        query = {**_OURS, "organization_id": f"eq.{organization_id}", "order": "created_at.asc,id.asc"}
         try:
             return self._of_table(query, _COLUMNS)
         except UpstreamUnreadable:
             return self._of_table(query, _OUR_COLUMNS)
+
+    def of_organizations(self, organization_ids: Iterable[str]) -> tuple[Integration, ...]:
+        """The same for several of them, with our part of each row alone. Raises as `of_organization` does."""
+        ids = f"in.({','.join(organization_ids)})"
+        return self._of_table({**_OURS, "organization_id": ids}, _OUR_COLUMNS)
+
+    def page(self, after: str | None, most: int) -> tuple[Integration, ...]:
+        """Up to `most` rows of all organizations, by ascending id from `after` on; only at the end there are none. A row that
+        cannot be read comes alone and without its settings. Raises NotConfigured, UpstreamError, DeadlinePassed.
+        """
+        query = {**_OURS, "order": "id.asc", **({} if after is None else {"id": f"gt.{after}"})}
+        while True:
+            try:
+                return self._of_table({**query, "limit": str(most)}, _COLUMNS)
+            except UpstreamUnreadable:  # also a response that is too large: fewer rows may do
+                if most == 1:
+                    return self._of_table({**query, "limit": "1"}, _BESIDE)
+                most = most // 2
 
     def by_id(self, row_id: str) -> Integration | None:
         """Raises RowUnreadable if it is too large or too deep to be read whole, UpstreamError, DeadlinePassed."""
@@ -241,7 +255,9 @@ def _integrations(method: str, response: Response, rows: list[Any]) -> tuple[Int
 
 def _integration(row: Mapping[str, Any]) -> Integration:
     is_partial = "settings" not in row
-    settings = {name: row[name] for name in OUR_SETTINGS if row[name] is not None} if is_partial else row["settings"]
+    settings = (
+        {name: row[name] for name in OUR_SETTINGS if row.get(name) is not None} if is_partial else row["settings"]
+    )
     return Integration(
         id=str(row["id"]),
         organization_id=str(row["organization_id"]),
