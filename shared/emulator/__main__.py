@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from wpp.cli import draw  # here, so that `run` reports code that cannot be loaded in one line
+    from wpp.cli.result import draw  # here, so that `run` reports code that cannot be loaded in one line
 
     with local_stack(options.port, show=False, own=own_environment()) as local:
         done = styled("✓", "green")

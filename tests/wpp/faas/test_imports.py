@@ -14,7 +14,7 @@ import main
 from wpp.faas.function import respond
 from wpp.faas.messages import Request
 assert respond(main.FUNCTION, Request(sys.argv[1], {}, b"")).status == int(sys.argv[2])
-heavy = {"requests", "urllib3", "ssl", "http.client", "jose", "cryptography", "boto3", "flask"}
+heavy = {"requests", "urllib3", "ssl", "http.client", "jose", "cryptography", "boto3", "flask", "wpp.cli", "wpp.operating"}
 print(sorted(heavy & set(sys.modules)))
 """
 

@@ -1,4 +1,4 @@
-"""`python -m wpp` as an operator or a script runs it: a process, its output, its exit code."""
+"""The commands about one number: connecting it, writing with it, stopping it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import segno
 
 from emulator.faults import Fault
+from tests.support.cli import DONE, FAILED, NOT_THERE, TRY_AGAIN, USAGE, environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from emulator.stack import Stack
 
     Cli = Callable[..., subprocess.CompletedProcess[str]]
-
-DONE, FAILED, USAGE, NOT_THERE, TRY_AGAIN = 0, 1, 2, 3, 4
 
 
 @pytest.fixture
@@ -34,12 +34,7 @@ def organization(stack: Stack) -> str:
 
 @pytest.fixture
 def cli(stack: Stack) -> Cli:
-    def run(*arguments: str, given: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "wpp", *arguments]
-        clean = {"PATH": os.environ["PATH"]} | stack.environment() | env
-        return subprocess.run(command, input=given, capture_output=True, text=True, timeout=30, env=clean, check=False)
-
-    return run
+    return partial(run, stack)
 
 
 def test_an_operator_connects_an_organization_writes_and_stops(stack: Stack, cli: Cli, organization: str) -> None:
@@ -130,7 +125,7 @@ def test_who_stops_reading_ends_it_quietly(stack: Stack, cli: Cli, organization:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "wpp", "status", organization]
-    clean = {"PATH": os.environ["PATH"]} | stack.environment()
+    clean = environment(stack)
     with open(writing, "wb") as output:  # noqa: PTH123 - a descriptor, no path
         ran = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, timeout=30, env=clean, check=False)
     assert (ran.returncode, ran.stderr) == (FAILED, b"")
