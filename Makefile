@@ -22,7 +22,7 @@ bench: .venv/.dev  ## measure latency, cost, cold starts and growth, and check t
 bench-start: .venv/.dev  ## cold starts on Lambda, measured with AWS's runtime client
 	@PYTHONPATH=shared $(BIN)/python -m tests.bench.lambda_start
 
-soak: .venv/.dev  ## 1,000 organizations, 4 processes, 5% random faults: nothing lost, nothing duplicated
+soak: .venv/.dev  ## 1,000 organizations, 4 processes, 5% random faults, kills: nothing lost, nothing duplicated
 	@$(BIN)/python -m tests.soak
 
 check-platform: .venv/.run  ## check that a real platform does what the functions need: WPP_BASE_URL=… WPP_SECRET=…

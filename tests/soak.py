@@ -3,11 +3,17 @@
 Callers try again as the web client does, after `Retry-After` where it says so. In the end every organization must have one client
 and one active row with its key; the platform is one that makes a new client whenever it is not asked under the same idempotency
 key. Ends by itself within LIMIT seconds.
+
+Then CRASHED further organizations click once each while the processes are killed with `kill -9` again and again, and nobody comes
+again. `python -m wpp reconcile --fix` is killed, too, and called again; after it, no row may be unfinished, and no client without
+a row.
 """
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -20,38 +26,85 @@ from emulator.faults import Fault
 from emulator.processes import FunctionProcess, free_port, server_process
 from emulator.stack import Stack
 from tests.support.callers import Caller, new_caller
+from tests.support.cli import environment
+from tests.support.crashes import click_once_each, inject_faults, remains
 
 ORGANIZATIONS, PROCESSES, CALLERS = 1000, 4, 48
 LIMIT = 420.0  # seconds
-_FAULTS = [
-    Fault("*", "reset"),
-    Fault("*", "reset", after_effect=True),
-    Fault("*", status=503),
-    Fault("*", status=500, after_effect=True),
-    Fault("*", status=200, body=b"<html>"),
-]
+CRASHED = 250  # organizations
+SHARE = 0.05  # of all upstream calls, which go wrong
+_KILLED_AFTER = 3.0  # seconds
 
 
 def main() -> int:
+    began = time.monotonic()
+    codes = [_soaked(), _crashed()]
+    print(f"{time.monotonic() - began:.0f} s in all")
+    return max(codes)
+
+
+def _soaked() -> int:
     with ExitStack() as running:
         stack = running.enter_context(Stack())
-        stack.platform.settings.one_client_per_organization = False
-        stack.platform.settings.qr_delay = 0.2
-        env = stack.environment() | {"WPP_DEADLINE_SECONDS": "8", "WPP_QR_WAIT_SECONDS": "2", "LOG_LEVEL": "ERROR"}
-        servers = [running.enter_context(server_process(env, free_port())) for _ in range(PROCESSES)]
-        for server in servers:
-            server.wait_until_ready()
+        servers = _servers(stack, running)
         callers = [new_caller(stack, {}) for _ in range(ORGANIZATIONS)]
-        for fault in _FAULTS:
-            fault.times, fault.probability = None, 0.05 / len(_FAULTS)
-            stack.supabase_server.inject(fault)
-            stack.platform_server.inject(fault)
+        inject_faults(stack, SHARE)
 
         began = time.monotonic()
         with ThreadPoolExecutor(CALLERS) as threads:
             answers = list(threads.map(lambda caller: _connect(caller, servers, began), callers))
         took = time.monotonic() - began
         return _report(stack, callers, answers, took)
+
+
+def _servers(stack: Stack, running: ExitStack) -> list[FunctionProcess]:
+    stack.platform.settings.one_client_per_organization = False
+    stack.platform.settings.qr_delay = 0.2
+    env = stack.environment() | {"WPP_DEADLINE_SECONDS": "8", "WPP_QR_WAIT_SECONDS": "2", "LOG_LEVEL": "ERROR"}
+    servers = [running.enter_context(server_process(env, free_port())) for _ in range(PROCESSES)]
+    for server in servers:
+        server.wait_until_ready()
+    return servers
+
+
+def _crashed() -> int:
+    with ExitStack() as running:
+        stack = running.enter_context(Stack())
+        servers = _servers(stack, running)
+        callers = [new_caller(stack, {}) for _ in range(CRASHED)]
+        inject_faults(stack, SHARE)
+        stack.platform_server.inject(
+            Fault("create", status=0, delay=0.1, times=None)
+        )  # for some of the kills to meet it
+        statuses = click_once_each(stack, callers, servers, CALLERS)
+        print(f"{CRASHED} organizations, one click each, while the processes were killed: answers {dict(statuses)}")
+        print(remains(stack))
+
+        _reconcile(stack, killed_after=_KILLED_AFTER)
+        code = _reconcile(stack)
+        if code:  # a fault met it so often that it gave a number up
+            stack.supabase_server.clear_faults()
+            stack.platform_server.clear_faults()
+            code = _reconcile(stack)
+        left = remains(stack)
+        is_right = code == 0 and left.are_in_order
+        print(left)
+        print("0 unfinished rows, 0 clients without a row" if is_right else "NOT as promised")
+        return 0 if is_right else 1
+
+
+def _reconcile(stack: Stack, killed_after: float | None = None) -> int:
+    command = [sys.executable, "-m", "wpp", "reconcile", "--fix", "--json", "--rate", "50"]
+    began = time.monotonic()
+    with subprocess.Popen(command, env=environment(stack), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            printed, _ = process.communicate(timeout=killed_after)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            printed, _ = process.communicate()
+    summary = next((line for line in printed.splitlines() if "summary" in json.loads(line)), "killed")
+    print(f"reconcile --fix: {summary}, exit code {process.returncode}, {time.monotonic() - began:.0f} s")
+    return process.returncode
 
 
 def _connect(caller: Caller, servers: list[FunctionProcess], began: float) -> Counter[int]:
