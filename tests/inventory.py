@@ -64,8 +64,9 @@ def _missing_on_aws(root: Path, names: list[str]) -> Iterator[str]:
     for address in map(bundle.address, names):
         if address not in entries:
             yield f"serverless.yml: add `{address}: {{slowMilliseconds: 10000}}` to custom.functions"
-    for entry in entries:
-        if entry not in map(bundle.address, names):
+    for entry, values in entries.items():
+        # One that has a handler of its own is not in a folder of `functions/`.
+        if entry not in map(bundle.address, names) and "handler" not in values.get("function", {}):
             yield f"serverless.yml: remove {entry} from custom.functions, or add functions/{entry.replace('-', '_')}/main.py"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from tests.support.callers import ADDRESSES, FUNCTIONS
 from wpp.config import config_from
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
@@ -34,11 +36,13 @@ LOGICAL_IDS = [name[0].upper() + name[1:].replace("-", "Dash") for name in ADDRE
 """How osls begins the names of the resources of each function."""
 
 
-def packaged(folder: Path, stage: str, env: dict[str, str]) -> Path:
-    """The template that a deployment of this stage would send."""
+def packaged(folder: Path, stage: str, env: dict[str, str], edit: Callable[[str], str] = str) -> Path:
+    """The template that a deployment of this stage would send; `edit` changes serverless.yml before."""
     for path in ("serverless.yml", "shared/deploy/aws/functions.js"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, folder / path)
+    service = folder / "serverless.yml"
+    service.write_text(edit(service.read_text()))
     (folder / "dist").mkdir()
     for name in FUNCTIONS:
         with zipfile.ZipFile(folder / f"dist/{name}.zip", "w") as archive:
@@ -71,6 +75,19 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return packaged(tmp_path_factory.mktemp("prod"), "prod", NEEDED | also | values)
 
 
+def uncommented(service: str) -> str:
+    """serverless.yml with the entry of the reconciler."""
+    first, rest = service.split("    # wpp-reconcile:\n")
+    entry, empty, rest = rest.partition("\n\n")
+    return f"{first}    wpp-reconcile:\n{entry.replace('    # ', '    ')}{empty}{rest}"
+
+
+@pytest.fixture(scope="module")
+def with_reconciler(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Without anything else that is optional."""
+    return packaged(tmp_path_factory.mktemp("dev"), "dev", NEEDED, uncommented)
+
+
 @pytest.fixture(scope="module")
 def resources(path: Path) -> dict[str, Any]:
     read: dict[str, Any] = json.loads(path.read_text())["Resources"]
@@ -81,10 +98,16 @@ def of_type(resources: dict[str, Any], kind: str) -> dict[str, Any]:
     return {name: r["Properties"] for name, r in resources.items() if r["Type"] == kind}
 
 
-def test_cfn_lint_finds_nothing(path: Path, tmp_path: Path) -> None:
-    smallest = packaged(tmp_path, "dev", NEEDED)
+def test_cfn_lint_finds_nothing(path: Path, with_reconciler: Path) -> None:
     # W3005 is a superfluous DependsOn that osls itself writes.
-    command = [f"{sysconfig.get_path('scripts')}/cfn-lint", "--ignore-checks", "W3005", "--", str(path), str(smallest)]
+    command = [
+        f"{sysconfig.get_path('scripts')}/cfn-lint",
+        "--ignore-checks",
+        "W3005",
+        "--",
+        str(path),
+        str(with_reconciler),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout + run.stderr) == (0, "")
 
@@ -178,3 +201,23 @@ def test_errors_and_slow_answers_of_each_function_raise_an_alarm(resources: dict
         assert alarm["AlarmActions"] == {
             "Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]
         }
+
+
+def test_the_reconciler_can_be_scheduled_with_a_role_and_alarms_of_its_own(with_reconciler: Path) -> None:
+    resources = json.loads(with_reconciler.read_text())["Resources"]
+    name = "WppDashreconcileLambdaFunction"
+    function = resources[name]["Properties"]
+    module, _, handler = function["Handler"].rpartition(".")
+    assert callable(getattr(importlib.import_module(module), handler))
+    assert (function["Timeout"], function["ReservedConcurrentExecutions"]) == (900, 1)
+    assert "SnapStart" not in function
+    assert function["Role"] == {"Fn::GetAtt": ["WppDashreconcileRole", "Arn"]}
+    allowed = json.dumps(statements(resources["WppDashreconcileRole"]["Properties"]))
+    assert '["WppDashreconcileLogGroup", "Arn"]' in allowed
+    assert SECRET in allowed
+    (schedule,) = of_type(resources, "AWS::Events::Rule").values()
+    (target,) = schedule["Targets"]
+    assert (schedule["ScheduleExpression"], json.loads(target["Input"])) == ("rate(1 hour)", {"rate": 5})
+    assert target["Arn"] == {"Fn::GetAtt": [name, "Arn"]}
+    watched = [alarm["Dimensions"][0]["Value"] for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()]
+    assert watched.count({"Ref": name}) == 2

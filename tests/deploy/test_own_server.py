@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +21,6 @@ from tests.support.servers import Calling, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from emulator.stack import Stack
     from tests.support.callers import Caller
@@ -124,6 +126,19 @@ def test_nobody_who_calls_during_a_deployment_sees_it_and_a_further_function_bri
     assert f"the gateway's routes have changed; put those in {server.dest}/current/gateway" in deployed.stdout
     for name in ("kong.wpp.yml", "envoy.lds.wpp.yaml"):
         assert "/functions/v1/wpp-toy\n" in (server.dest / "current/gateway" / name).read_text()
+
+
+def test_the_reconciler_runs_from_the_sent_tree_as_its_unit_says(server: Server) -> None:
+    unit = (ROOT / "shared/deploy/selfhosted/wpp-reconcile.service").read_text()
+    unit = unit.replace("/srv/wpp-functions", str(server.dest)).replace("/usr/bin/python3", str(server.python))
+    says = dict(re.findall(r"^(WorkingDirectory|EnvironmentFile|Environment|ExecStart)=(.*)$", unit, re.MULTILINE))
+    lines = [says["Environment"], *Path(says["EnvironmentFile"]).read_text().splitlines()]
+    # The stack has the rows of other tests, too: none of them comes after this one.
+    command = [*says["ExecStart"].split(), "--after", "ffffffff-ffff-ffff-ffff-ffffffffffff"]
+    env = dict(line.split("=", 1) for line in lines)
+    ran = subprocess.run(command, cwd=says["WorkingDirectory"], env=env, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout)["summary"]["numbers"] == 0
 
 
 @pytest.mark.parametrize(

@@ -238,11 +238,19 @@ def test_kong_leads_exactly_our_names_to_us() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None and not IN_CI, reason="systemd-analyze is not installed")
-def test_systemd_takes_the_unit() -> None:
-    run = subprocess.run(
-        ["systemd-analyze", "verify", str(FILES / "wpp-functions.service")], capture_output=True, text=True, check=False
-    )
-    assert (run.returncode, run.stderr) == (0, "")
+def test_systemd_takes_the_units() -> None:
+    units = [str(path) for path in sorted(FILES.glob("*.service")) + sorted(FILES.glob("*.timer"))]
+    run = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    assert (len(units), run.returncode, run.stderr) == (3, 0, "")
+
+
+def test_the_reconciler_may_do_no_more_than_the_server() -> None:
+    hardened = [(FILES / f"{name}.service").read_text() for name in ("wpp-functions", "wpp-reconcile")]
+    server, reconciler = [
+        re.findall(r"^(?:\w*Protect|Private|Restrict|System|Cap|No|Lock).*", text, re.MULTILINE) for text in hardened
+    ]
+    assert server == reconciler
+    assert len(server) > 15
 
 
 def test_the_unit_and_the_compose_file_start_the_same_server(service: dict[str, Any]) -> None:

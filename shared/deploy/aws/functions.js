@@ -7,7 +7,8 @@ module.exports = async ({ resolveVariable }) => {
   const { functions, each } = await resolveVariable("self:custom");
   const described = Object.entries(functions).map(([name, entry]) => {
     const id = name[0].toUpperCase() + name.slice(1).replaceAll("-", "Dash");
-    return [name, filled(each, { ...entry, name, id, folder: name.replaceAll("-", "_") })];
+    const one = filled(each, { ...entry, name, id, folder: name.replaceAll("-", "_") });
+    return [name, { ...one, function: { ...one.function, ...entry.function } }];
   });
   return {
     functions: Object.fromEntries(described.map(([name, one]) => [name, one.function])),
