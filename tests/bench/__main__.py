@@ -16,7 +16,7 @@ from pathlib import Path
 
 from emulator.processes import ROOT
 from emulator.stack import Stack
-from tests.bench import calls, starts, waiting
+from tests.bench import best_effort, calls, dripping, polling, recovery, starts, throughput, waiting
 from tests.bench.measured import framework, sources_of
 from tests.bench.report import Report, machine
 
@@ -29,7 +29,7 @@ def main() -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="latency qr cost rps memory starts lambda growth waiting hanging dripping; default: all",
+        help="latency qr cost rps memory starts lambda growth waiting hanging dripping recovery best_effort; default: all",
     )
     parser.add_argument("--since", metavar="COMMIT", help="measure this commit too, and print the ratios to it")
     parser.add_argument("--json", type=Path, default=ROOT / "dist/bench.json", help="where the figures go as JSON")
@@ -52,16 +52,18 @@ def _measure(report: Report, stack: Stack, folder: Path, parts: list[str], commi
         calls.connect(stack, create.url, [user])
     measurements = {
         "latency": lambda: calls.latency(report, stack, user, empty),
-        "qr": lambda: calls.time_to_qr(report, stack),
+        "qr": lambda: polling.requests_per_qr(report, stack),
         "cost": lambda: calls.cost(report, stack, user, empty, since),
-        "rps": lambda: calls.throughput(report, stack, user, since),
+        "rps": lambda: throughput.throughput(report, stack, user, since),
         "memory": lambda: calls.memory_of_a_worker(report, stack, user),
         "starts": lambda: starts.framework_starts(report, stack, user, folder, _ROUNDS, since),
         "lambda": lambda: starts.lambda_starts(report, stack, user, folder / "lambda", _ROUNDS),
         "growth": lambda: calls.growth(report, stack),
         "waiting": lambda: waiting.waiting(report, stack),
         "hanging": lambda: waiting.hanging(report, stack),
-        "dripping": lambda: waiting.dripping(report, stack),
+        "dripping": lambda: dripping.dripping(report, stack),
+        "recovery": lambda: recovery.recovery(report, stack),
+        "best_effort": lambda: best_effort.best_effort(report, stack),
     }
     for name in parts or measurements:
         measurements[name]()

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import re
 import statistics
-import time
 import uuid
 from contextlib import ExitStack, contextmanager
-from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
-
-import requests
 
 from emulator.processes import ROOT
 from tests.bench.load import load
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
     from tests.bench.report import Report
 
 CREATE = ROOT / "functions/wpp_create/main.py"
-PROVISION = ROOT / "functions/wpp_provision/main.py"
 _PATH = "/functions/v1/wpp-create"
 _COUNTS = re.compile(r'desc="(\d+) calls, (\d+) round trips"')
 _EMPTY = "def empty(request):\n    return b'{}', 200, {}\n"
@@ -88,22 +83,6 @@ def latency(report: Report, stack: Stack, user: User, empty: Path) -> None:
         report.ratio("first_round_trips", round_trips)
 
 
-def time_to_qr(report: Report, stack: Stack) -> None:
-    report.heading("wpp-provision, from the QR being there to the answer with it")
-    late = []
-    with framework(PROVISION, "wpp_provision", stack.environment()) as provision:
-        for number, user in enumerate(new_users(stack, 10)):
-            stack.platform.settings.qr_delay = 0.5 + number * 0.037
-            headers = {"Authorization": f"Bearer {user.token}"}
-            requests.post(provision.url, headers=headers, timeout=40).raise_for_status()
-            answered = time.time()
-            (client,) = stack.platform.clients_of(user.organization)
-            there = (stack.platform.sessions[client.session].started_at or 0.0) + stack.platform.settings.qr_delay
-            late.append(answered - there)
-    stack.platform.settings.reset()
-    report.times("QR to answer, delay 0 ms", late)
-
-
 def cost(report: Report, stack: Stack, user: User, empty: Path, since: Path | None) -> None:
     """Processor time per call. All run at the same time and are called in turn: what else the machine does, meets them alike."""
     report.heading("processor time of a warm call, user and system, under functions-framework, medians of turns")
@@ -128,25 +107,6 @@ def cost(report: Report, stack: Stack, user: User, empty: Path, since: Path | No
     report.ratio("processor_time_times_empty", medians["now"] / medians["empty"])
     if since:
         report.ratio("processor_time_since", medians["now"] / medians["since"])
-
-
-def throughput(report: Report, stack: Stack, user: User, since: Path | None) -> None:
-    report.heading("requests per second of the product's server, the stack and the callers on the same machine")
-    per_second: dict[tuple[str, int, int], float] = {}
-    for name, tree in trees_of(since).items():
-        with server(stack.environment(), tree) as process:
-            url = process.url + _PATH
-            load(url, [user.token], connections=8, calls=100)
-            for delay, connections in product((0, 20), (8, 64)):
-                with delayed(stack, delay):
-                    found = load(url, [user.token], connections=connections, calls=1200)
-                case = f"{connections} connections, upstream delay {delay} ms, {name}"
-                report.times(case, found.times)
-                per_second[name, connections, delay] = report.number(f"{case}, per second", found.per_second, "calls/s")
-    if since:
-        for delay, connections in product((0, 20), (8, 64)):
-            now, then = (per_second[name, connections, delay] for name in ("now", "since"))
-            report.ratio(f"requests_per_second_{connections}_connections_{delay}ms_since", now / then)
 
 
 def memory_of_a_worker(report: Report, stack: Stack, user: User) -> None:

@@ -2,7 +2,7 @@
 
     python -m tests.bench.load < {"url": …, "tokens": […], "connections": 8, "calls": 500}
 
-Each connection is kept open and sends its next call when the answer to the last one is there; the tokens take turns.
+Each connection sends its next call when the answer to the last one is there, kept open or opened anew; the tokens take turns.
 Prints JSON: `seconds` in all, `times` of each call in seconds, and `server_timing` of the last answer.
 """
 
@@ -48,13 +48,16 @@ def load(
     calls: int,
     pause: float = 0.0,
     accepted: Sequence[int] = (200,),
+    keep: bool = True,
 ) -> Load:
     """Makes the calls from another process, on one connection with a pause in seconds after each.
+
+    Without `keep`, each call is sent on a new connection, as by a client who comes for the first time.
 
     Raises CalledProcessError if an answer has another status than the accepted ones.
     """
     job = {"url": url, "tokens": list(tokens), "connections": connections, "calls": calls}
-    job |= {"pause": pause, "accepted": list(accepted)}
+    job |= {"pause": pause, "accepted": list(accepted), "keep": keep}
     command = [sys.executable, "-m", "tests.bench.load"]
     done = subprocess.run(command, input=json.dumps(job).encode(), cwd=ROOT, check=True, stdout=subprocess.PIPE)
     return Load(**json.loads(done.stdout))
@@ -65,6 +68,11 @@ class _Connection:
     socket: socket.socket
     began: float = 0.0
     received: bytearray = field(default_factory=bytearray)
+
+    def reconnect(self) -> None:
+        host, port = self.socket.getpeername()
+        self.socket.close()
+        self.socket = _open(host, port).socket
 
     def send(self, request: bytes) -> None:
         self.received.clear()
@@ -93,13 +101,22 @@ def _header(head: str, name: str) -> str:
     return ""
 
 
-def _run(url: str, tokens: Sequence[str], connections: int, calls: int, pause: float, accepted: Sequence[int]) -> Load:
+def _run(
+    url: str,
+    tokens: Sequence[str],
+    connections: int,
+    calls: int,
+    pause: float,
+    accepted: Sequence[int],
+    *,
+    keep: bool,
+) -> Load:
     address = urlsplit(url)
     assert address.hostname is not None
     requests = cycle([_request(address.netloc, address.path or "/", token) for token in tokens])
     opened = [_open(address.hostname, address.port or 80) for _ in range(connections)]
     began = time.perf_counter()
-    times, head = _called(opened, requests, calls, pause, accepted)
+    times, head = _called(opened, requests, calls, pause, accepted, keep=keep)
     seconds = time.perf_counter() - began
     for connection in opened:
         connection.socket.close()
@@ -113,7 +130,13 @@ def _open(host: str, port: int) -> _Connection:
 
 
 def _called(
-    opened: Sequence[_Connection], requests: Iterator[bytes], calls: int, pause: float, accepted: Sequence[int]
+    opened: Sequence[_Connection],
+    requests: Iterator[bytes],
+    calls: int,
+    pause: float,
+    accepted: Sequence[int],
+    *,
+    keep: bool,
 ) -> tuple[list[float], str]:
     times: list[float] = []
     head = ""
@@ -138,6 +161,10 @@ def _called(
                 head = answer
                 if left:
                     time.sleep(pause)
+                    if not keep:
+                        selector.unregister(connection.socket)
+                        connection.reconnect()
+                        selector.register(connection.socket, selectors.EVENT_READ, connection)
                     connection.send(next(requests))
                     left -= 1
     return times, head

@@ -1,10 +1,9 @@
-"""Many callers at once who wait, whose platform hangs, or who send slowly: who else is held up by them, and for how long."""
+"""Many callers at once who wait, or whose platform hangs: who else is held up by them, and for how long."""
 
 from __future__ import annotations
 
-import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ def waiting(report: Report, stack: Stack) -> None:
         f"wpp-provision with a QR that is there after {_QR_SECONDS:g} seconds, beside a connected organization"
     )
     for people, organizations in ((500, 190), (1000, 200)):
-        with server(stack.environment()) as process, _bystander(stack, process, _QR_SECONDS + 5) as other:
+        with server(stack.environment()) as process, bystander(stack, process, _QR_SECONDS + 5) as other:
             tokens = _tokens(stack, people, organizations)
             stack.platform.settings.qr_delay = _QR_SECONDS
             found = load(process.url + _PROVISION, tokens, connections=people, calls=people)
@@ -46,7 +45,7 @@ def waiting(report: Report, stack: Stack) -> None:
 
 def hanging(report: Report, stack: Stack) -> None:
     report.heading("240 callers of 60 organizations whose platform hangs, beside a healthy organization")
-    with server(stack.environment()) as process, _bystander(stack, process, 20) as other:
+    with server(stack.environment()) as process, bystander(stack, process, 20) as other:
         tokens = _tokens(stack, 240, 60)
         stack.platform_server.inject(Fault("create", "hang", times=None))
         found = load(process.url + _CREATE, tokens, connections=240, calls=240, accepted=[502, 503, 504])
@@ -57,26 +56,14 @@ def hanging(report: Report, stack: Stack) -> None:
     report.ratio("hanging_healthy_organization_seconds", max(other.result().times))
 
 
-def dripping(report: Report, stack: Stack) -> None:
-    report.heading("150 connections without a token that send nothing of the body they announce")
-    with server(stack.environment()) as process, ExitStack() as opened:
-        for _ in range(150):
-            connection = opened.enter_context(socket.create_connection(("127.0.0.1", process.port)))
-            connection.sendall(f"POST {_CREATE} HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n{{".encode())
-        with _bystander(stack, process, 5) as other:
-            pass
-    report.times("an organization meanwhile", other.result().times)
-    report.ratio("dripping_other_organization_seconds", max(other.result().times))
-
-
 @contextmanager
-def _bystander(stack: Stack, process: FunctionProcess, seconds: float) -> Iterator[Future[Load]]:
+def bystander(stack: Stack, process: FunctionProcess, seconds: float, *, keep: bool = True) -> Iterator[Future[Load]]:
     """The calls that a connected organization makes for at least that long, from the beginning of the block on."""
     (user,) = new_users(stack, 1)
     url = process.url + _CREATE
     connect(stack, url, [user])
     with ThreadPoolExecutor(1) as thread:
-        yield thread.submit(load, url, [user.token], calls=int(seconds / _PAUSE), pause=_PAUSE)
+        yield thread.submit(load, url, [user.token], calls=int(seconds / _PAUSE), pause=_PAUSE, keep=keep)
 
 
 def _tokens(stack: Stack, people: int, organizations: int) -> list[str]:
