@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.advancing import Advancing
+from tests.support.intervening import Intervening
 from wpp.config import config_from
 from wpp.runtime import Runtime
 
@@ -22,7 +23,13 @@ def time() -> Advancing:
 
 
 @pytest.fixture
-def patient(stack: Stack, time: Advancing) -> Iterator[Runtime]:
-    runtime = Runtime(config_from(stack.environment() | {"WPP_QR_WAIT_SECONDS": "1"}), clock=time.clock)
+def meanwhile() -> Intervening:
+    return Intervening()
+
+
+@pytest.fixture
+def patient(stack: Stack, time: Advancing, meanwhile: Intervening) -> Iterator[Runtime]:
+    config = config_from(stack.environment() | {"WPP_QR_WAIT_SECONDS": "1"})
+    runtime = Runtime(config, clock=time.clock, transport=meanwhile)
     yield runtime
     runtime.close()

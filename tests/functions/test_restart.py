@@ -10,16 +10,20 @@ import pytest
 
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
-from tests.support.servers import wait_for
+from wpp.config import config_from
+from wpp.provisioning import start
 from wpp.provisioning.service import connect
+from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
+    from emulator.stack import Stack
     from tests.support.advancing import Advancing
     from tests.support.callers import Caller
     from wpp.provisioning.service import Connection
-    from wpp.runtime import Invocation, Runtime
+    from wpp.runtime import Invocation
 
-PATCH = "rest.PATCH.messenger_integrations"
+ROWS = "messenger_integrations"
+PATCH = f"rest.PATCH.{ROWS}"
 AFTER = 90
 
 
@@ -102,23 +106,6 @@ def test_a_session_that_had_a_qr_since_its_start_is_not_restarted_it_may_have_be
     assert caller.session().stops == 0
 
 
-def test_a_session_whose_qr_came_meanwhile_is_not_restarted(caller: Caller, patient: Runtime, time: Advancing) -> None:
-    stuck(caller)
-    session = caller.session()
-    time.advance(AFTER)
-
-    caller.stack.supabase_server.inject(Fault(PATCH, status=0, delay=0.5))
-    caller.stack.platform_server.clear()
-    with ThreadPoolExecutor(1) as threads:
-        calling = threads.submit(called, patient, caller)
-        wait_for(
-            lambda: caller.stack.platform_server.count("status")
-        )  # it has seen that it is stuck, and claims the restart
-        session.is_stuck = False
-        assert calling.result()[0].status == "qr_issued"
-    assert session.stops == 0
-
-
 @pytest.mark.parametrize("status", [400, 404, 503])
 def test_a_stop_that_fails_is_a_warning_and_is_not_tried_by_the_next_call(
     caller: Caller, patient: Runtime, time: Advancing, status: int
@@ -135,22 +122,6 @@ def test_a_stop_that_fails_is_a_warning_and_is_not_tried_by_the_next_call(
     assert caller.stack.platform_server.count("stop") == 0
 
 
-def test_whoever_finds_a_restart_that_died_after_the_stop_starts_the_session(
-    caller: Caller, patient: Runtime, time: Advancing
-) -> None:
-    stuck(caller)
-    session = caller.session()
-    caller.stack.platform.stop(session)
-    starts = session.starts
-    caller.change_settings(wppClaim={"id": "died", "beat": 3, "doing": "restart", "expiresAt": 1})
-    called(patient, caller)
-    assert session.starts == starts  # somebody may be at work
-    time.advance(6)
-    called(patient, caller)
-    assert session.starts == starts + 1
-    assert called(patient, caller)[0].status == "qr_issued"
-
-
 def test_a_session_that_the_platform_does_not_know_when_it_is_stopped_is_started(
     caller: Caller, patient: Runtime, time: Advancing
 ) -> None:
@@ -160,3 +131,54 @@ def test_a_session_that_the_platform_does_not_know_when_it_is_stopped_is_started
     caller.stack.platform_server.inject(Fault("stop", status=404, body=b'{"error": "Session not found"}'))
     called(patient, caller)
     assert session.starts == starts + 1
+
+
+def test_a_restart_that_did_not_help_is_a_warning_as_soon_as_it_had_its_time(
+    caller: Caller, patient: Runtime, time: Advancing
+) -> None:
+    stuck(caller)
+    caller.stack.platform.settings.stuck_starting = True
+    warned = []
+    for wait in (AFTER, AFTER - 5, 10):
+        time.advance(wait)
+        _, invocation = called(patient, caller)
+        warned.append(any("still has no QR" in warning for warning in invocation.warnings))
+    assert warned == [False, False, True]
+    assert caller.session().stops == 1
+
+
+def test_a_stop_that_hangs_is_a_warning_and_the_next_one_comes_after_twice_the_time(
+    caller: Caller, patient: Runtime, time: Advancing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "_STOP_PATIENCE", 0.3)
+    stuck(caller)
+    time.advance(AFTER)
+    caller.stack.platform_server.clear()
+    caller.stack.platform_server.inject(Fault("stop", "hang", times=None))
+    stops, warnings = [], []
+    for wait in (0, AFTER + 5, AFTER):
+        time.advance(wait)
+        connection, invocation = called(patient, caller)
+        assert connection.status == "starting"
+        stops.append(caller.stack.platform_server.count("stop"))
+        warnings.append(any("could not be started again" in warning for warning in invocation.warnings))
+    assert stops == [1, 1, 2]
+    assert warnings == [True, False, True]
+
+
+@pytest.mark.parametrize("skew", [-7200.0, 7200.0])
+def test_machines_whose_clocks_differ_restart_a_session_a_few_times_and_not_with_each_call(
+    caller: Caller, stack: Stack, time: Advancing, patient: Runtime, skew: float
+) -> None:
+    stuck(caller)
+    caller.stack.platform.settings.stuck_starting = True
+    clock = time.clock
+    skewed = clock._replace(now=lambda: clock.now() + skew)
+    other = Runtime(config_from(stack.environment()), clock=skewed)
+    time.advance(AFTER)
+    for _ in range(10):
+        for runtime in (patient, other):
+            called(runtime, caller)
+    other.close()
+    assert 1 <= caller.session().stops <= 8
+    assert caller.session().restarts == 0

@@ -124,10 +124,11 @@ class WppClient:
         response = self._send("qr", "GET", f"/api/accounts/{self._path}/qr", patience=patience)
         return None if response.status == 404 else read_qr(_object("qr", response))
 
-    def stop(self, patience: float | None = None) -> None:
-        """`POST /internal/session/{session}/stop`: logs the phone out."""
+    def stop(self, patience: float | None = None, *, once: bool = False) -> None:
+        """`POST /internal/session/{session}/stop`: logs the phone out. With `once` it is not repeated: for somebody who does not
+        know what the session will be by then."""
         path = f"/internal/session/{self._path}/stop"
-        self._session_call("stop", "POST", path, {}, repeatable=True, patience=patience)
+        self._session_call("stop", "POST", path, {}, repeatable=not once, patience=patience)
 
     def webhook(self, url: str, patience: float | None = None) -> None:
         """`POST /internal/session/{session}/webhook`: where the events of this session go."""

@@ -94,8 +94,13 @@ class HeldClaim:
 
         Raises ClaimLost, UpstreamError, DeadlinePassed.
         """
-        if self._clock.monotonic() - self._confirmed_at >= TRUSTED_SECONDS:
+        if not self.is_confirmed:
             self.change(lambda record: record)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it was so shortly ago that `confirm` has nothing to do."""
+        return self._clock.monotonic() - self._confirmed_at < TRUSTED_SECONDS
 
     def change(
         self, change: Change, *, active: bool | None = None, doing: Doing | None = None, release: bool = False

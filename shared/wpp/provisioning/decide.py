@@ -80,7 +80,14 @@ def restart_is_due(record: Record, now: float, after: float) -> bool:
 
     `after` is in seconds, and twice as long after each restart. Never if a phone may be linked: `stop` would log it out.
     """
+    return not (record.was_paired or record.qr_was_shown) and _has_passed(record, now, after * 2.0**record.restarts)
+
+
+def restart_was_in_vain(record: Record, now: float, after: float) -> bool:
+    """Whether a session that is before its QR was restarted, and has had the time that a start gets since then."""
+    return record.restarts > 0 and _has_passed(record, now, after)
+
+
+def _has_passed(record: Record, now: float, seconds: float) -> bool:
     started = record.started_at or record.key_issued_at
-    if started is None or record.was_paired or record.qr_was_shown:
-        return False
-    return now - started >= after * 2.0**record.restarts
+    return started is not None and now - started >= seconds

@@ -243,10 +243,11 @@ class Record:
 
     def with_start(self, at: float | None) -> Record:
         """`at` in seconds since 1970, None if no start is known to have had an effect."""
-        if at == self.started_at:
+        started = None if at is None else round(at * 1000)
+        if started == self.settings.get("wppStartedAt"):
             return self
         rest = without(self.settings, *_OF_A_START)
-        return self._with(rest if at is None else {**rest, "wppStartedAt": round(at * 1000)})
+        return self._with(rest if started is None else {**rest, "wppStartedAt": started})
 
     def with_qr_shown(self) -> Record:
         return self._with({**self.settings, "wppQrShown": True})

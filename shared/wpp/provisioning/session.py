@@ -79,18 +79,18 @@ class Session:
             if claim:
                 claim.release()
             raise
-        self._observe(state)
+        self._note(state)
+        self._save()
         return state
 
     def _not_stuck(self, state: SessionState) -> SessionState:
         """The state of a session before its QR, after restarting it if it has been there for too long."""
-        record = self._updates.record
-        if not self._start.is_restart_due(record):
-            return state
-        if record.restarts:
+        if self._start.was_restarted_in_vain:
             self._invocation.warn(
                 "the session was started again before and still has no QR; force_recreate replaces it"
             )
+        if not self._start.is_restart_due(self._updates.record):
+            return state
         try:
             return self._start.of_stuck_session()
         except UpstreamError as error:
@@ -114,6 +114,7 @@ class Session:
                 state, trouble = self._shared_look(pause, with_status=looks % _STATUS_EVERY == 0), None
                 if state.state is State.ENDED:
                     state = self._start.of_ended_session()
+                self._note(state)  # the next look may not tell it any more
                 pause = pause_after(clock.monotonic() - began)
             except (*AMBIGUOUS, SessionGone) as error:  # a single "unknown session" is not believed
                 trouble = error
@@ -123,7 +124,7 @@ class Session:
         if trouble is not None:
             self._invocation.warn(f"the last look for a QR failed: {trouble}")
         if looks:
-            self._observe(state)
+            self._save()
         return state
 
     def _shared_look(self, pause: float, *, with_status: bool) -> SessionState:
@@ -163,12 +164,14 @@ class Session:
             state = self._platform.status()
         return with_qr(state, qr_future)
 
-    def _observe(self, state: SessionState) -> None:
-        """Notes what the state tells, and saves it where that only helps."""
+    def _note(self, state: SessionState) -> None:
         for warning in (state.warning, unscanned_warning(self._invocation.memory, self.credentials.api_key, state)):
             if warning:
                 self._invocation.warn(warning)
         self._updates.observe(state)
+
+    def _save(self) -> None:
+        """Where that only helps."""
         if not self._updates.are_saved:
             with self._updates.saving():
                 pass

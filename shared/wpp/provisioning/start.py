@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamRefused, WppError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.claim import ClaimLost, HeldClaim
-from wpp.provisioning.decide import restart_is_due
+from wpp.provisioning.decide import restart_is_due, restart_was_in_vain
 from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.record import Record, record_of
 from wpp.provisioning.settling import START_SECONDS, seconds_left, settled_state
@@ -63,12 +63,7 @@ class Start:
 
     def of_ended_session(self) -> SessionState:
         """Claims the start, and sends it unless somebody else has. Raises UpstreamError, DeadlinePassed."""
-        was_disconnected = self._updates.record.is_disconnected
-
-        def is_free(record: Record) -> bool:
-            return was_disconnected or not record.is_disconnected  # by somebody else, while this call was under way
-
-        return self._under_claim("start", is_free, self._start_if_ended)
+        return self._under_claim("start", lambda _: True, self._start_if_ended)
 
     def of_stuck_session(self) -> SessionState:
         """Claims the restart of a session that does not get to its QR: stops it and starts it again, unless somebody else has, or
@@ -79,8 +74,13 @@ class Start:
     def is_restart_due(self, record: Record) -> bool:
         return restart_is_due(record, self._clock.now(), self._invocation.config.restart_after_seconds)
 
+    @property
+    def was_restarted_in_vain(self) -> bool:
+        after = self._invocation.config.restart_after_seconds
+        return restart_was_in_vain(self._updates.record, self._clock.now(), after)
+
     def _under_claim(
-        self, doing: Doing, is_free: Callable[[Record], bool], work: Callable[[HeldClaim, float | None], SessionState]
+        self, doing: Doing, is_due: Callable[[Record], bool], work: Callable[[HeldClaim, float | None], SessionState]
     ) -> SessionState:
         """The state after `work` under a claim, unless somebody else is at work on the session.
 
@@ -88,14 +88,16 @@ class Start:
         was read.
         """
         claim = HeldClaim(self._invocation, doing)
-        was_dead_start = False
+        was_dead_start, was_disconnected = False, self._updates.record.is_disconnected
 
         def is_ours_to_take(current: Integration) -> bool:
             nonlocal was_dead_start
             record = record_of(current)
             is_live = self._liveness.is_live(record)
             was_dead_start = not is_live and record.claim is not None and record.claim.is_start
-            return record.credentials == self._platform.credentials and not is_live and is_free(record)
+            is_ours = record.credentials == self._platform.credentials and not is_live
+            # Whoever disconnects the number while this call is under way means it.
+            return is_ours and (was_disconnected or not record.is_disconnected) and is_due(record)
 
         try:
             row, was_untouched = claim.take(self._updates.row, is_ours_to_take)
@@ -134,19 +136,31 @@ class Start:
     def _restart_if_stuck(self, claim: HeldClaim, settling: float | None) -> SessionState:
         if settling is not None:
             self._settled_state(settling)
-        with self._upstream.alongside(self._platform.qr) as qr_future:
-            state = self._platform.status()
-        state = state.with_qr(qr_future.result())
+        # Saved before the stop: whatever becomes of this attempt, and of this process, the next one comes later.
+        self._updates.record_start(is_restart=True)
+        self._updates.save_under(claim)
+        if self._updates.record.was_paired:  # noted by somebody else meanwhile
+            return _SOMEBODY_ELSE_IS_STARTING
+        state = self._state_right_now(claim)
         if state.state is State.ENDED:
             return self._started(claim)
         if state.state is not State.STARTING:
             return state
         self._invocation.warn("the session did not get to its QR and was started again")
-        self._updates.record_start(is_restart=True)  # if the stop fails as well, the next attempt comes later
-        claim.confirm()
         with suppress(SessionGone):
-            self._platform.stop(_STOP_PATIENCE)
+            self._platform.stop(_STOP_PATIENCE, once=True)
         return self._started(claim)
+
+    def _state_right_now(self, claim: HeldClaim) -> SessionState:
+        """Read so shortly ago that nothing has come in between, not even a confirmation of the claim."""
+        while True:
+            qr = self._platform.qr()
+            state = self._platform.status()  # last: the phone may have scanned the QR by then
+            if state.state is not State.STARTING or qr is not None:
+                return state.with_qr(qr) if state.state in (State.STARTING, State.QR_REQUIRED) else state
+            if claim.is_confirmed:
+                return state
+            claim.confirm()
 
     def _started(self, claim: HeldClaim) -> SessionState:
         claim.confirm()
@@ -172,7 +186,7 @@ class Start:
     def release(self, claim: HeldClaim) -> None:
         """With all that is known by now, so that it takes one request."""
         try:
-            self._updates.is_now(claim.change(self._updates.apply, release=True))
+            self._updates.save_under(claim, release=True)
         except ClaimLost:
             claim.drop()
         except WppError:

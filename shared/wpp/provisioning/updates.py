@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from wpp.platform.state import SessionState
     from wpp.platform.token import AccessToken
+    from wpp.provisioning.claim import HeldClaim
     from wpp.provisioning.client import Client
     from wpp.provisioning.options import KeyedRequest
     from wpp.provisioning.record import Record
@@ -113,8 +114,7 @@ class RowUpdates:
         self._seen_qr = False
 
     def record_refused_start(self) -> None:
-        if self._start is not None:
-            self._start = self._start._replace(at=None)
+        self._start = _Start(None, self.record.restarts)
 
     def observe(self, state: SessionState) -> None:
         """What a session's state tells about its number for good."""
@@ -124,7 +124,20 @@ class RowUpdates:
 
     def save(self) -> None:
         """Raises UpstreamError, DeadlinePassed."""
+        start = self._start
         self.is_now(self._invocation.rows.change(self.row, self._edit) or self.row)
+        self._forget(start)
+
+    def save_under(self, claim: HeldClaim, *, release: bool = False) -> None:
+        """The same, as the holder of the claim. Raises ClaimLost, UpstreamError, DeadlinePassed."""
+        start = self._start
+        self.is_now(claim.change(self.apply, release=release))
+        self._forget(start)
+
+    def _forget(self, start: _Start | None) -> None:
+        """It is saved. Saved again, it would undo what others note of the session since then."""
+        if self._start is start:
+            self._start = None
 
     def saving(self) -> AbstractContextManager[None]:
         """Saves them during the block, where that only helps: the next call does again what fails here."""

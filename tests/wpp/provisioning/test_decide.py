@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from wpp.provisioning.decide import Create, Decision, Fail, Insert, Take, Use, Wait, decide
+from wpp.provisioning.decide import (
+    Create,
+    Decision,
+    Fail,
+    Insert,
+    Take,
+    Use,
+    Wait,
+    decide,
+    restart_is_due,
+    restart_was_in_vain,
+)
 from wpp.provisioning.record import Claim, Failure, record_of
 from wpp.supabase.rows import Integration
 
@@ -81,3 +92,35 @@ def test_a_refusal_is_shared_only_with_those_who_waited_for_that_very_claim() ->
     assert isinstance(decided(KEY | FAILED, awaited="theirs"), Use)
     unwanted = record_of(row(KEY)).generation
     assert isinstance(decided(KEY | FAILED, awaited="theirs", unwanted=unwanted), Fail)
+
+
+UNPAIRED = KEY | {"wppPaired": False, "wppStartedAt": 1_000_000}
+
+
+@pytest.mark.parametrize(
+    ("settings", "due_at"),
+    [
+        (UNPAIRED, 1090),
+        (UNPAIRED | {"wppRestarts": 1}, 1180),
+        (UNPAIRED | {"wppRestarts": 3}, 1720),
+        (KEY | {"wppPaired": False, "wppApiKeyIssuedAt": 5_000}, 95),  # `create` started it
+    ],
+)
+def test_a_restart_is_due_after_a_while_and_after_twice_as_long_each_time(
+    settings: dict[str, Any], due_at: float
+) -> None:
+    record = record_of(row(settings))
+    assert [restart_is_due(record, due_at + seconds, 90.0) for seconds in (-1, 0, 1e6)] == [False, True, True]
+
+
+@pytest.mark.parametrize("kept", [{"wppPaired": True}, {"wppPaired": None}, {"wppPaired": 0}, {"wppQrShown": True}])
+def test_a_restart_is_never_due_if_a_phone_may_be_linked(kept: dict[str, Any]) -> None:
+    assert restart_is_due(record_of(row(UNPAIRED)), 1e9, 90.0)
+    assert not restart_is_due(record_of(row(UNPAIRED | kept)), 1e9, 90.0)
+    assert not restart_is_due(record_of(row(KEY | {"wppStartedAt": 1_000_000})), 1e9, 90.0)
+
+
+def test_a_restart_was_in_vain_once_it_had_the_time_of_a_start() -> None:
+    restarted = record_of(row(UNPAIRED | {"wppRestarts": 3}))
+    assert [restart_was_in_vain(restarted, now, 90.0) for now in (1089.0, 1090.0)] == [False, True]
+    assert not restart_was_in_vain(record_of(row(UNPAIRED)), 1e9, 90.0)

@@ -185,3 +185,11 @@ def test_a_new_session_was_never_paired_and_the_same_one_stays_what_it_was() -> 
         assert not record(STORED | before).completed(Credentials("key_new", "client_2"), 1.0).was_paired
     assert not record(STORED | {"wppPaired": False}).completed(same, 1.0).was_paired
     assert not record({}).completed(same, 1.0).was_paired
+
+
+def test_the_same_start_again_keeps_what_was_seen_of_the_session_since_then() -> None:
+    started = record(STORED).with_start(1_700_000_000.123_456)
+    seen = started.with_qr_shown()
+    assert seen.with_start(1_700_000_000.123_456) == seen
+    assert not seen.with_start(1_700_000_001.0).qr_was_shown
+    assert seen.with_start(None).settings == STORED
