@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from emulator.faults import Fault
@@ -13,14 +14,21 @@ if TYPE_CHECKING:
 
 def control(server: Server, request: Request) -> Response:
     name = request.path.removeprefix("/_emulator/")
-    body = request.json() if request.body else {}
-    match request.method, name:
+    try:
+        return _carried_out(server, request.method, name, request.json() if request.body else {})
+    except KeyError as missing:  # a field of the body, or what it names
+        return json_response(404, {"error": f"not found: {missing.args[0]}"})
+
+
+def _carried_out(server: Server, method: str, name: str, body: Any) -> Response:
+    """Raises KeyError with the name of what is not there."""
+    match method, name:
         case "GET", "received":
             return json_response(200, [_described(received) for received in list(server.received)])
         case "DELETE", "faults":
             server.clear_faults()
         case _, "faults":
-            server.inject(Fault(**{**body, "body": body.get("body", "").encode()}))
+            server.inject(_fault(body))
         case _, "latency":
             server.latency = float(body["seconds"])
         case _, "clock":
@@ -28,18 +36,18 @@ def control(server: Server, request: Request) -> Response:
         case _, "clear":
             server.clear()
         case _:
-            return _of_the_application(server, name, body)
+            answer = server.application.control(name, body)
+            if answer is None:
+                return json_response(404, {"error": f"unknown control: {name!r}"})
+            return json_response(200, answer)
     return json_response(200, {})
 
 
-def _of_the_application(server: Server, name: str, body: Any) -> Response:
-    try:
-        answer = server.application.control(name, body)
-    except KeyError as missing:  # a field of the body, or what it names
-        return json_response(404, {"error": f"not found: {missing.args[0]}"})
-    if answer is None:
-        return json_response(404, {"error": f"unknown control: {name!r}"})
-    return json_response(200, answer)
+def _fault(body: dict[str, Any]) -> Fault:
+    unknown = body.keys() - {known.name for known in fields(Fault)}
+    if unknown:
+        raise KeyError(min(unknown))
+    return Fault(**{**body, "call": body["call"], "body": body.get("body", "").encode()})
 
 
 def _described(received: Received) -> dict[str, Any]:

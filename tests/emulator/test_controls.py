@@ -42,6 +42,20 @@ def test_a_control_refuses_other_sites_and_names_what_it_does_not_find(local: Lo
             assert requests.post(address, headers=headers, timeout=5).status_code == 403
         own = {"Origin": "/".join(address.split("/")[:3])}
         assert requests.post(address, json={}, headers=own, timeout=5).status_code == 200
-    for body, missing in (({"session": "client_x"}, "client_x"), ({}, "session")):
-        answer = requests.post(f"{platform}/_emulator/scan", json=body, timeout=5)
+    for name, body, missing in (
+        ("scan", {"session": "client_x"}, "client_x"),
+        ("scan", {}, "session"),
+        ("settings", {"qr_dely": 1}, "qr_dely"),
+        ("faults", {"call": "status", "stauts": 500}, "stauts"),
+        ("faults", {}, "call"),
+        ("clock", {}, "advance"),
+    ):
+        answer = requests.post(f"{platform}/_emulator/{name}", json=body, timeout=5)
         assert (answer.status_code, answer.json()) == (404, {"error": f"not found: {missing}"})
+
+
+def test_the_page_may_ask_for_all_that_happens_to_a_session(local: Local) -> None:
+    platform = local.stack.platform
+    session = platform.create("an organization", None).session
+    asked = requests.post(f"{local.url}/_page/report", json={"session": session, "word": "browserClose"}, timeout=5)
+    assert (asked.status_code, platform.sessions[session].word) == (200, "browserClose")

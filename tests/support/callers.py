@@ -12,7 +12,7 @@ import requests
 from deploy import bundle
 
 if TYPE_CHECKING:
-    from emulator.platform.models import Session
+    from emulator.platform.sessions import Session
     from emulator.processes import FunctionProcess
     from emulator.stack import Stack
 

@@ -19,7 +19,7 @@ from wpp.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from emulator.platform.models import Session
+    from emulator.platform.sessions import Session
     from emulator.stack import Stack
     from wpp.operating.reconciler import Outcome
 

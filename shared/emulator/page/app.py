@@ -6,6 +6,7 @@ import io
 import json
 import mimetypes
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from emulator.faults import Fault
 from emulator.messages import Request, Response, json_response
 from emulator.page import library
 from emulator.page.inspector import calls
+from emulator.platform.controls import ACTS
 from emulator.supabase.app import DEMO_EMAIL, DEMO_PASSWORD
 
 if TYPE_CHECKING:
@@ -66,8 +68,7 @@ class Page:
     def _controls(self) -> dict[str, Callable[[dict[str, Any]], None]]:
         platform = self._stack.platform
         return {
-            "scan": lambda body: platform.scan(body["session"]),
-            "disconnect": lambda body: platform.disconnect(body["session"]),
+            **{name: partial(act, platform) for name, act in ACTS.items()},
             "fault": lambda body: self._switch(body["name"], on=body["on"]),
             "clock": lambda body: self._advance(float(body["seconds"])),
             "reset": lambda _: self._reset(),

@@ -7,12 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from emulator.messages import Request, Response, json_response
-from emulator.platform.models import Platform, Session
+from emulator.platform.controls import ACTS
+from emulator.platform.models import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.clock import Clock
+    from emulator.platform.sessions import Session
 
 _INVALID_TOKEN = json_response(401, {"error": "Invalid token"})
 _MESSAGES = ("text", "image", "file", "location", "react")
@@ -31,7 +33,7 @@ class PlatformApp(Platform):
             case ("POST", "auth", "token"):
                 return "token", lambda: self._token(request)
             case ("POST", "api", "accounts", "start"):
-                number = _object(request).get("number")
+                number = str(_object(request).get("number"))
                 return "start", lambda: self._authorized(request, number, self._start)
             case ("GET", "api", "accounts", session, "status"):
                 return "status", lambda: self._authorized(request, session, self._status)
@@ -48,22 +50,13 @@ class PlatformApp(Platform):
         return "unknown", lambda: json_response(404, {"error": "Not found"})
 
     def control(self, name: str, body: dict[str, Any]) -> Any:
-        acts = {
-            "scan": self.scan,
-            "disconnect": self.disconnect,
-            "invalidate-key": self.invalidate_key,
-            "revoke-tokens": self.revoke_tokens,
-            "stick": self.stick,
-            "lose": self.lose,
-        }
-        if name in acts:
-            acts[name](body["session"])
-            return {}
-        if name == "report":
-            self.report(body["session"], body.get("word"))
+        if name in ACTS:
+            ACTS[name](self, body)
             return {}
         if name == "settings":
             for setting, value in body.items():
+                if setting not in asdict(self.settings):
+                    raise KeyError(setting)
                 setattr(self.settings, setting, value)
             return asdict(self.settings)
         if name == "state":
@@ -71,6 +64,7 @@ class PlatformApp(Platform):
         return None
 
     def _state(self) -> dict[str, Any]:
+        """All that is there and was counted, for tests and scripts."""
         with self.lock:
             return {
                 "clients": [asdict(c) for c in self.clients],
@@ -100,7 +94,7 @@ class PlatformApp(Platform):
         session = self.session_of(request.headers.get("authorization", "").removeprefix("Bearer "))
         if session is None:
             return _INVALID_TOKEN
-        if name is not None and (name != session.name or session.is_gone):
+        if session.is_gone or name not in (None, session.name):
             return json_response(404, {"error": "Session not found"})
         return act(session)
 
@@ -109,8 +103,8 @@ class PlatformApp(Platform):
         qr = self.qr(session) if self.settings.start_answers_qr else None
         if qr is not None:
             return json_response(200, {"qr": qr})
-        state = self.state(session)
-        return json_response(200, {self.settings.state_field: "connected" if state == "connected" else "starting"})
+        state = "connected" if self.is_connected(session) else "starting"
+        return json_response(200, {self.settings.state_field: state})
 
     def _status(self, session: Session) -> Response:
         return json_response(200, {self.settings.state_field: self.settings.status_override or self.state(session)})
@@ -128,13 +122,12 @@ class PlatformApp(Platform):
         url = _object(request).get("url")
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             return json_response(400, {"error": "url must be an address"})
-        session.webhook = url
-        session.webhooks += 1
+        self.register_webhook(session, url)
         return json_response(200, {"ok": True})
 
     def _message(self, session: Session, kind: str, request: Request) -> Response:
         body = _object(request)
-        if not session.connected:
+        if not self.is_connected(session):
             return json_response(409, {"error": "Session not connected"})
         if not body.get("to"):
             return json_response(200, {"status": "error", "message": "to is required"})

@@ -16,7 +16,7 @@ from wpp.provisioning.client import platform_client
 from wpp.secret import PlainSecret
 
 if TYPE_CHECKING:
-    from emulator.platform.models import Session
+    from emulator.platform.sessions import Session
     from emulator.stack import Stack
     from wpp.runtime import Invocation, Runtime
 
