@@ -39,11 +39,11 @@ def throughput(report: Report, stack: Stack, user: User, since: Path | None) -> 
     fastest = max(per_second["now", connections, 0] for connections in _CONNECTIONS)
     for delay in _DELAYS:
         many = per_second["now", _CONNECTIONS[-1], delay]
-        report.ratio(f"requests_per_second_400_connections_{delay}ms_of_fastest", many / fastest)
+        report.ratio(f"rps_400_connections_{delay}ms_of_fastest", many / fastest)
     if since:
         for delay, connections in product(_DELAYS, _CONNECTIONS):
             now, then = (per_second[name, connections, delay] for name in ("now", "since"))
-            report.ratio(f"requests_per_second_{connections}_connections_{delay}ms_since", now / then)
+            report.ratio(f"rps_{connections}_connections_{delay}ms_since", now / then)
 
 
 def _calls(connections: int, delay: int) -> int:
