@@ -15,6 +15,7 @@ ACTS: dict[str, Callable[[Platform, dict[str, Any]], None]] = {
     "report": lambda platform, body: platform.report(body["session"], body.get("word"), body.get("seconds")),
     "stick": lambda platform, body: platform.stick(body["session"], body.get("restarts", 1)),
     "lose": lambda platform, body: platform.lose(body["session"]),
+    "refuse-key": lambda platform, body: platform.refuse_key(body["session"], body.get("times", 1)),
     "invalidate-key": lambda platform, body: platform.invalidate_key(body["session"]),
     "revoke-tokens": lambda platform, body: platform.revoke_tokens(body["session"]),
 }

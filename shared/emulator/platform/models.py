@@ -1,4 +1,9 @@
-"""The platform's clients: their keys and tokens, and a WhatsApp session each."""
+"""The platform's clients: their keys and tokens, and a WhatsApp session each.
+
+`/auth/token` refuses a key in two ways here: `invalidate_key` takes its tokens along, and `create` answers another one;
+`refuse_key` leaves the tokens, and `create` answers the same one. Which of them a real platform does was never seen, nor whether
+a refusal reaches all of its servers at once, nor what becomes of a client that is deleted there.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +26,8 @@ class Client:
     session: str
     issued_at: float
     key_valid: bool = True
+    refusals: int | None = 0
+    """How often its key is still refused, although it is the client's; None for ever."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,9 @@ class Platform(Sessions):
             now = self.clock.now()
             if client is None or now - client.issued_at < self.settings.key_activation_delay:
                 return None
+            if client.refusals != 0:
+                client.refusals = client.refusals and client.refusals - 1
+                return None
             claims = {"session": client.session, "iat": now, "exp": now + self.settings.token_lifetime}
             return str(jwt.encode({**claims, "jti": secrets.token_hex(4)}, self._signing_secret, "HS256"))
 
@@ -99,12 +109,17 @@ class Platform(Sessions):
             alive = session.tokens_valid_from <= claims["iat"] and self.clock.now() < claims["exp"]
             return session if alive else None
 
+    def refuse_key(self, session: str, times: int | None = 1) -> None:
+        """The client's key is refused this often, None for ever; its tokens are accepted all the time."""
+        with self.lock:
+            for client in self._clients_with(self.sessions[session]):
+                client.refusals = times
+
     def invalidate_key(self, session: str) -> None:
         """From now on the client's key is refused; the next `create` answers a new one."""
         with self.lock:
-            for client in self.clients:
-                if client.session == session:
-                    client.key_valid = False
+            for client in self._clients_with(self.sessions[session]):
+                client.key_valid = False
             self.sessions[session].tokens_valid_from = self.clock.now()
 
     def revoke_tokens(self, session: str) -> None:
@@ -116,3 +131,6 @@ class Platform(Sessions):
         with self.lock:
             for known in (self.clients, self.sessions, self.creations, self.messages, self._by_idempotency_key):
                 known.clear()
+
+    def _clients_with(self, session: Session) -> list[Client]:
+        return [client for client in self.clients if client.session == session.name]

@@ -8,6 +8,7 @@ What a real platform does that this one does not:
   it, and a banned number ("TOS_BLOCK") is free again after `stop` and `start`.
 - Whoever reads the state may see `timeout` or `phoneNotConnected` for seconds now and then; here only on demand.
 - A session that was lost and comes back may have lost its phone, too. Here it comes back as it was: `disconnect` plays the other.
+- Whoever holds the passkey can go on in WhatsApp Web, and be asked to scan another QR for that. Here nobody ever answers.
 - Events go to the webhook's address. Here it is remembered, and nothing is ever sent to it.
 """
 
@@ -32,6 +33,7 @@ class Session:
     started_at: float | None = None
     connected: bool = False
     """Whether a phone is linked."""
+    scans: int = 0
     scanned_at: float = 0.0
     starts: int = 0
     """How often `start` was asked for it, in vain or not, or `create` started it."""
@@ -129,6 +131,12 @@ class Sessions:
         """A phone scans the QR."""
         with self.lock:
             scanned = self.sessions[session]
+            scanned.scans += 1
+            if self.settings.scans_do_nothing:
+                return
+            if self.settings.passkey_word:
+                self.report(session, self.settings.passkey_word, self.settings.passkey_seconds)
+                return
             scanned.word = None
             scanned.connected = True
             scanned.scanned_at = self.clock.now()

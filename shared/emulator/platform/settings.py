@@ -31,6 +31,12 @@ class Settings:
     sync_seconds: float = 0.0
     """How long a session reports `sync_word` between the scan and `connected`, while the phone sends its history."""
     sync_word: str = "syncing"
+    passkey_word: str = ""
+    """What a session reports once its QR was scanned, because WhatsApp asks for a passkey; empty if it asks for none."""
+    passkey_seconds: float = 600.0
+    """After this time the phone gives up, and QRs are shown again."""
+    scans_do_nothing: bool = False
+    """Whether a scan leads nowhere, as with a passkey on a gateway that does not notice: one QR follows the other."""
     status_override: str = ""
     start_answers_qr: bool = False
 
