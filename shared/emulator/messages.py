@@ -32,10 +32,13 @@ class Request:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether a page of another site sent it: in the browser of somebody who runs the stack, any page could."""
+        """Whether a page of another site sent it: in the browser of somebody who runs the stack, any page could.
+
+        A page whose name was made to point here sends no Origin, as to a server of its own; only Host tells.
+        """
         host, origin = self.headers.get("host", ""), self.headers.get("origin")
         name = host.rsplit(":", 1)[0]
-        return origin is not None and (origin != f"http://{host}" or name not in ("127.0.0.1", "localhost"))
+        return name not in ("127.0.0.1", "localhost") or origin not in (None, f"http://{host}")
 
 
 @dataclass(frozen=True)
