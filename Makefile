@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OSLS := .venv/osls/node_modules/.bin/osls
+NPM := $(shell command -v npm)
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
 .PHONY: help run demo bench bench-start soak check-platform check-supabase test check unit format screenshots lock audit clean
@@ -33,15 +34,16 @@ check-supabase: .venv/.run  ## look for what the functions need in a real Supaba
 
 test: check unit  ## everything CI runs: format, lint, types, import rules, all tests
 
-check: .venv/.dev
+check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	@$(BIN)/python -m tests.inventory
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(if $(NPM),node .venv/tsc/node_modules/typescript/bin/tsc -p tests/client)
 
 # A whole file goes to one of two processes, so that what its tests share is started once; the slowest folders come first.
-unit: .venv/.dev
+unit: .venv/.dev $(if $(NPM),.venv/.tsc)
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 format: .venv/.dev  ## format the code and fix what the linter can fix
@@ -122,6 +124,12 @@ endef
 	@command -v npm >/dev/null || { echo "error: npm was not found; osls needs Node.js" >&2; exit 1; }
 	@mkdir -p .venv/osls && cp shared/deploy/aws/package.json shared/deploy/aws/package-lock.json .venv/osls/
 	@npm ci --prefix .venv/osls --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# What the types of functions/wpp-client.js are checked with, and the supabase-js that it is tried with: fetched once.
+.venv/.tsc: tests/client/package-lock.json | .venv/.run
+	@mkdir -p .venv/tsc && cp tests/client/package.json tests/client/package-lock.json .venv/tsc/
+	@npm ci --prefix .venv/tsc --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .venv/.dev: .venv/.run requirements-dev.lock
