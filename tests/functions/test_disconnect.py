@@ -49,6 +49,7 @@ def test_a_number_is_stopped_and_its_row_kept_inactive(caller: Caller) -> None:
 def test_it_takes_five_upstream_calls_in_four_round_trips(caller: Caller) -> None:
     paired(caller)
     caller.change_settings(wppStartedAt=1)
+    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.05  # so that they overlap
     caller.stack.supabase_server.clear()
     caller.stack.platform_server.clear()
     answer = caller.call(DISCONNECT)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wpp.http.exact_json import loads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from wpp.errors import System
 
@@ -36,6 +36,8 @@ class Request(NamedTuple):
     """Whether it may be sent again after a lost connection, a timeout, 429 or 5xx: a read, or protected by an idempotency key."""
     patience: float | None = None
     """Seconds for all attempts together: for a request that only helps, and must not hold up the rest."""
+    fence: Callable[[], None] | None = None
+    """Called right before each attempt, once its credential is at hand: raises if it must not be sent any more."""
 
     def __repr__(self) -> str:
         return f"Request({self.name}, {self.method} {self.url})"

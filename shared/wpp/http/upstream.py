@@ -132,7 +132,7 @@ class Upstream:
     def send(self, request: Request) -> Response:
         """The response to a request, of any status below 500 except 429.
 
-        Raises UpstreamBroken, UpstreamTimeout, DeadlinePassed.
+        Raises UpstreamBroken, UpstreamTimeout, DeadlinePassed, and what its fence raises.
         """
         body = None if request.payload is None else exact_json.dumps(request.payload)
         headers = {**request.headers, "X-Request-Id": self.request_id}
@@ -142,6 +142,8 @@ class Upstream:
         attempt = 0
         while True:
             attempt += 1
+            if request.fence is not None:
+                request.fence()
             left = give_up - self.clock.monotonic()
             try:
                 return self._send_once(request, headers, body, min(request.timeout, left))

@@ -16,6 +16,8 @@ from wpp.platform.state import SessionState, State, read_qr, read_state
 from wpp.platform.token import is_header_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wpp.http.messages import Response
     from wpp.http.upstream import Upstream
     from wpp.platform.token import TokenSource
@@ -52,10 +54,12 @@ def create_client(
     upstream: Upstream,
     idempotency_key: str,
     timeout: float = CREATE_TIMEOUT,
+    fence: Callable[[], None] | None = None,
 ) -> Credentials:
     """Has the platform create the client for `organization_id`, or name the one it created before.
 
-    Sent once: a caller that repeats it does so under the same idempotency key. `timeout` is in seconds.
+    Sent once: a caller that repeats it does so under the same idempotency key. `timeout` is in seconds, and
+    `fence`, here and below, is that of the request.
     Raises UpstreamError, DeadlinePassed. A refused secret is UpstreamRefused: our fault, never the caller's.
     """
 
@@ -68,6 +72,7 @@ def create_client(
             {"Authorization": f"Bearer {secret}", "Idempotency-Key": idempotency_key},
             {"organizationId": organization_id},
             timeout=timeout,
+            fence=fence,
         )
 
     response = upstream.send_with(wpp_secret, request)
@@ -96,12 +101,14 @@ class WppClient:
         self._upstream = upstream
         self._path = _segment(credentials.session)
 
-    def start(self) -> SessionState:
-        """`POST /api/accounts/start`. Sent once: started twice, a session throws its QR away.
+    def start(self, fence: Callable[[], None] | None = None) -> SessionState:
+        """`POST /api/accounts/start`. Sent once, but for a refused token: started twice, a session throws its QR away.
 
         This, `status` and `stop` raise SessionGone if the platform does not know the session.
         """
-        response = self._session_call("start", "POST", "/api/accounts/start", {"number": self.credentials.session})
+        response = self._session_call(
+            "start", "POST", "/api/accounts/start", {"number": self.credentials.session}, fence=fence
+        )
         body = _object("start", response)
         state = read_state(body)
         qr = read_qr(body)
@@ -124,11 +131,13 @@ class WppClient:
         response = self._send("qr", "GET", f"/api/accounts/{self._path}/qr", patience=patience)
         return None if response.status == 404 else read_qr(_object("qr", response))
 
-    def stop(self, patience: float | None = None, *, once: bool = False) -> None:
+    def stop(
+        self, patience: float | None = None, *, once: bool = False, fence: Callable[[], None] | None = None
+    ) -> None:
         """`POST /internal/session/{session}/stop`: logs the phone out. With `once` it is not repeated: for somebody who does not
         know what the session will be by then."""
         path = f"/internal/session/{self._path}/stop"
-        self._session_call("stop", "POST", path, {}, repeatable=not once, patience=patience)
+        self._session_call("stop", "POST", path, {}, repeatable=not once, patience=patience, fence=fence)
 
     def webhook(self, url: str, patience: float | None = None) -> None:
         """`POST /internal/session/{session}/webhook`: where the events of this session go."""
@@ -185,6 +194,7 @@ class WppClient:
         *,
         repeatable: bool = False,
         patience: float | None = None,
+        fence: Callable[[], None] | None = None,
     ) -> Response:
         """An authorized call. A refused token is renewed once. `patience` is in seconds."""
 
@@ -198,6 +208,7 @@ class WppClient:
                 payload,
                 repeatable=repeatable or method == "GET",
                 patience=patience,
+                fence=fence,
             )
 
         return self._upstream.send_with(self.tokens, request)

@@ -90,11 +90,11 @@ class HeldClaim:
         self._hold(row, self._clock.monotonic() - TRUSTED_SECONDS)
 
     def confirm(self) -> None:
-        """To be called right before `create`, `start` or `stop` is sent: afterwards nobody can have taken the claim over yet.
+        """The fence of `create`, `start` and `stop`: afterwards nobody can have taken the claim over yet.
 
         Raises ClaimLost, UpstreamError, DeadlinePassed.
         """
-        if not self.is_confirmed:
+        if self.row is None or not self.is_confirmed:
             self.change(lambda record: record)
 
     @property

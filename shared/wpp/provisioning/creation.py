@@ -193,9 +193,8 @@ class Creation:
     def _stop(self, row: Integration) -> None:
         if record_of(row).credentials is None:
             return
-        self._claim.confirm()
         try:
-            stored_client(self._invocation, row).platform.stop(_STOP_PATIENCE)
+            stored_client(self._invocation, row).platform.stop(_STOP_PATIENCE, fence=self._claim.confirm)
         except UpstreamError as error:
             # A session that cannot even be stopped is just what somebody wants replaced.
             self._invocation.warn(f"the previous session could not be stopped: {error}")
@@ -203,7 +202,6 @@ class Creation:
     def _ask_platform(self, record: Record) -> Credentials:
         config, attempt = self._invocation.config, 0
         while True:
-            self._claim.confirm()
             try:
                 return create_client(
                     config.wpp_base_url,
@@ -212,6 +210,7 @@ class Creation:
                     upstream=self._upstream,
                     idempotency_key=record.idempotency_key,
                     timeout=self._upstream.deadline.cap(CREATE_TIMEOUT, "creating the client"),
+                    fence=self._claim.confirm,
                 )
             except AMBIGUOUS as error:
                 attempt += 1

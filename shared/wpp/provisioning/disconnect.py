@@ -91,8 +91,7 @@ def _disconnected(invocation: Invocation, claim: HeldClaim, row: Integration, *,
         platform = stored_client(invocation, row).platform
         try:
             _settle(invocation, row, platform)
-            claim.confirm()
-            platform.stop()
+            platform.stop(fence=claim.confirm)
         except SessionGone:
             pass  # the platform does not know it, so it does not run
         except UpstreamRefused as error:
@@ -107,5 +106,3 @@ def _settle(invocation: Invocation, row: Integration, platform: WppClient) -> No
     settling = seconds_left(record_of(row), invocation.upstream.clock.now())
     if settling > 0:
         settled_state(invocation.upstream, platform, settling)
-    else:
-        platform.tokens.value()  # before the claim is confirmed, so that nothing comes between that and the stop

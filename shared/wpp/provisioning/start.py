@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamRefused, WppError
@@ -45,21 +45,27 @@ class Start:
         The claim is released beside the start. Whoever looks in between finds when it was, and gives it time.
         Raises UpstreamError, DeadlinePassed.
         """
-        try:
-            claim.confirm()
-        except ClaimLost:
-            return _SOMEBODY_ELSE_IS_STARTING
-        self._updates.record_start()
-        self._was_sent = True
-        try:
-            with self._upstream.alongside(lambda: self.release(claim)):
-                return self._platform.start()
-        except AMBIGUOUS:
-            return self.of_ended_session()
-        except UpstreamRefused:
+        with ExitStack() as beside:
+
+            def fence() -> None:
+                if self._was_sent:  # its token was refused, and the claim is released by now
+                    raise ClaimLost
+                self._fence(claim)
+                beside.enter_context(self._upstream.alongside(lambda: self.release(claim)))
+
+            try:
+                return self._platform.start(fence)
+            except (*AMBIGUOUS, ClaimLost, UpstreamRefused) as error:
+                failure = error
+        if not self._was_sent:
+            if isinstance(failure, ClaimLost):
+                return _SOMEBODY_ELSE_IS_STARTING
+            raise failure
+        if isinstance(failure, UpstreamRefused):
             self._updates.record_refused_start()
             with self._updates.saving():
-                raise
+                raise failure
+        return self.of_ended_session()
 
     def of_ended_session(self) -> SessionState:
         """Claims the start, and sends it unless somebody else has. Raises UpstreamError, DeadlinePassed."""
@@ -148,7 +154,7 @@ class Start:
             return state
         self._invocation.warn("the session did not get to its QR and was started again")
         with suppress(SessionGone):
-            self._platform.stop(_STOP_PATIENCE, once=True)
+            self._platform.stop(_STOP_PATIENCE, once=True, fence=claim.confirm)
         return self._started(claim)
 
     def _state_right_now(self, claim: HeldClaim) -> SessionState:
@@ -163,22 +169,24 @@ class Start:
             claim.confirm()
 
     def _started(self, claim: HeldClaim) -> SessionState:
-        claim.confirm()
+        def fence() -> None:
+            self._fence(claim)
+
         with self._updates.registering_webhook():
             try:
-                return self._send()
+                return self._platform.start(fence)
             except AMBIGUOUS as error:
+                if not self._was_sent:
+                    raise
                 self._upstream.pause_after(error, 1)
         state = self._settled_state(START_SECONDS)
-        if state.state is not State.ENDED:
-            return state
-        claim.confirm()
-        return self._send()
+        return self._platform.start(fence) if state.state is State.ENDED else state
 
-    def _send(self) -> SessionState:
+    def _fence(self, claim: HeldClaim) -> None:
+        """Of `start`: from now on it may have its effect."""
+        claim.confirm()
         self._updates.record_start()
         self._was_sent = True
-        return self._platform.start()
 
     def _settled_state(self, seconds: float) -> SessionState:
         return settled_state(self._upstream, self._platform, seconds)
