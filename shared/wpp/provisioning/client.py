@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FRESH_KEY_PATIENCE = 10.0
 """Seconds for which a key that the platform just handed out may still be refused."""
+_FRESH_KEY_SECONDS = 60.0  # in which the platform may still refuse a key that it just handed out
 
 
 class Client(NamedTuple):
@@ -25,6 +26,8 @@ class Client(NamedTuple):
     platform: WppClient
     claim: HeldClaim | None = None
     """Held if this very invocation had the platform create the client: its session is yet to be started."""
+    may_connect: bool = True
+    """False if the number was disconnected while this invocation waited for others: it is neither activated nor started then."""
 
     @property
     def was_created(self) -> bool:
@@ -43,6 +46,18 @@ def platform_client(invocation: Invocation, credentials: Credentials, stored: Ac
     base_url, upstream = invocation.config.wpp_base_url, invocation.upstream
     tokens = TokenSource(base_url, credentials.api_key, upstream, invocation.memory.tokens, stored)
     return WppClient(base_url, credentials, upstream, tokens)
+
+
+def ensure_token(invocation: Invocation, client: Client) -> None:
+    """Has the client's token at hand: once, for all requests that are sent at the same time.
+
+    Raises KeyRefused, UpstreamError, DeadlinePassed.
+    """
+    tokens, issued = client.platform.tokens, record_of(client.row).key_issued_at
+    is_fresh = issued is not None and abs(invocation.upstream.clock.now() - issued) < _FRESH_KEY_SECONDS
+    if is_fresh and not tokens.is_at_hand:
+        wait_for_token(invocation, client.platform)
+    tokens.value()
 
 
 def wait_for_token(invocation: Invocation, client: WppClient) -> None:

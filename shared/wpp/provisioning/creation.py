@@ -61,12 +61,14 @@ class Creation:
         self._liveness = Liveness(invocation.memory, invocation.upstream.clock)
         self._number = number
         self._keyed = keyed
+        self._replacing = replacing
         self._unwanted = record_of(replacing).generation if replacing else None
         self._stop_first = stop_first
         self._may_insert = may_insert
         self._claim = self._new_claim()
         self._awaited: str | None = None
         self._inserts = 0
+        self._may_connect_again = stop_first  # what a user asks for with force_recreate is done in any case
         self._credentials: Credentials | None = None
         """As the platform gave them: should the row vanish before they are saved, they go into the next one."""
 
@@ -76,6 +78,8 @@ class Creation:
         Raises CreationInProgress if another invocation is at work until our deadline, HolderRefused, NumberNotFound if there is
         no row and may be none, UpstreamError, DeadlinePassed.
         """
+        known = self._replacing or row
+        self._may_connect_again |= known is not None and record_of(known).is_disconnected
         try:
             return self._obtain(row)
         except Exception as error:
@@ -106,14 +110,24 @@ class Creation:
                 case Fail(failure):
                     raise HolderRefused(failure.code, failure.problem)
                 case Use(usable):
-                    return stored_client(self._invocation, usable)
+                    may_connect = not self._was_disconnected_meanwhile(usable)
+                    return stored_client(self._invocation, usable)._replace(may_connect=may_connect)
 
     def _new_claim(self) -> HeldClaim:
         return HeldClaim(self._invocation, "create" if self._unwanted is None else "recreate")
 
     def _decide(self, row: Integration | None) -> Decision:
         is_live = row is not None and self._liveness.is_live(record_of(row))
-        return decide(row, own_claim_id=self._claim.id, is_live=is_live, unwanted=self._unwanted, awaited=self._awaited)
+        own, unwanted, awaited = self._claim.id, self._unwanted, self._awaited
+        decision = decide(row, own_claim_id=own, is_live=is_live, unwanted=unwanted, awaited=awaited)
+        if isinstance(decision, Take) and self._was_disconnected_meanwhile(decision.row):
+            return Use(decision.row)
+        return decision
+
+    def _was_disconnected_meanwhile(self, row: Integration) -> bool:
+        """Whether somebody disconnected the number after this call began, and means it."""
+        record = record_of(row)
+        return record.is_disconnected and record.credentials is not None and not self._may_connect_again
 
     def _look(self) -> Integration | None:
         return self._number.find(self._rows.of_organization(self._number.organization_id))

@@ -16,14 +16,13 @@ from wpp.errors import (
 )
 from wpp.provisioning.access import organization_of_caller
 from wpp.provisioning.claim import ClaimLost, HeldClaim
-from wpp.provisioning.client import stored_client
+from wpp.provisioning.client import ensure_token, stored_client
 from wpp.provisioning.liveness import DEAD_AFTER, Liveness
 from wpp.provisioning.number import named_row
 from wpp.provisioning.record import record_of
-from wpp.provisioning.settling import seconds_left, settled_state
+from wpp.provisioning.settling import START_SECONDS, seconds_left, settled_state
 
 if TYPE_CHECKING:
-    from wpp.platform.client import WppClient
     from wpp.provisioning.options import Target
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
@@ -51,9 +50,9 @@ def disconnect_row(invocation: Invocation, row: Integration, *, though_refused: 
     claim = HeldClaim(invocation, "disconnect")
     try:
         while True:
-            held = _claimed(invocation, claim, row)
+            held, settling = _claimed(invocation, claim, row)
             try:
-                return _disconnected(invocation, claim, held, though_refused=though_refused)
+                return _disconnected(invocation, claim, held, settling, though_refused=though_refused)
             except ClaimLost:
                 claim.drop()
                 claim, row = HeldClaim(invocation, "disconnect"), held
@@ -62,20 +61,24 @@ def disconnect_row(invocation: Invocation, row: Integration, *, though_refused: 
         raise
 
 
-def _claimed(invocation: Invocation, claim: HeldClaim, row: Integration) -> Integration:
-    """The row under our claim, once nobody else is at work on it."""
+def _claimed(invocation: Invocation, claim: HeldClaim, row: Integration) -> tuple[Integration, float]:
+    """The row under our claim, once nobody else is at work on it, and the seconds that a start of theirs may still take."""
     liveness, upstream = Liveness(invocation.memory, invocation.upstream.clock), invocation.upstream
-    looks = 0
+    looks, was_dead_start = 0, False
 
     def is_free(current: Integration) -> bool:
-        return not liveness.is_live(record_of(current))
+        nonlocal was_dead_start
+        record = record_of(current)
+        is_live = liveness.is_live(record)
+        was_dead_start = not is_live and record.claim is not None and record.claim.is_start
+        return not is_live
 
     while True:
         found, _ = claim.take(row, is_free)
         if found is None:
             raise NumberNotFound
         if claim.row is not None:
-            return found
+            return found, START_SECONDS if was_dead_start else seconds_left(record_of(found), upstream.clock.now())
         looks += 1
         try:
             upstream.pause(min(1 + looks // 4, 4), "waiting for another request that works on this number")
@@ -86,12 +89,12 @@ def _claimed(invocation: Invocation, claim: HeldClaim, row: Integration) -> Inte
             raise CreationInProgress(retry_after=math.ceil(DEAD_AFTER)) from error
 
 
-def _disconnected(invocation: Invocation, claim: HeldClaim, row: Integration, *, though_refused: bool) -> Integration:
+def _disconnected(
+    invocation: Invocation, claim: HeldClaim, row: Integration, settling: float, *, though_refused: bool
+) -> Integration:
     if record_of(row).credentials is not None:
-        platform = stored_client(invocation, row).platform
         try:
-            _settle(invocation, row, platform)
-            platform.stop(fence=claim.confirm)
+            _stop(invocation, claim, row, settling)
         except SessionGone:
             pass  # the platform does not know it, so it does not run
         except UpstreamRefused as error:
@@ -101,8 +104,10 @@ def _disconnected(invocation: Invocation, claim: HeldClaim, row: Integration, *,
     return claim.change(lambda record: record.disconnected(), active=False, release=True)
 
 
-def _settle(invocation: Invocation, row: Integration, platform: WppClient) -> None:
-    """Gives a start that was just sent the time to take effect: sent before it, the stop would be undone."""
-    settling = seconds_left(record_of(row), invocation.upstream.clock.now())
+def _stop(invocation: Invocation, claim: HeldClaim, row: Integration, settling: float) -> None:
+    """Stops the session, after a start that was just sent has taken effect: sent before it, the stop would be undone."""
+    client = stored_client(invocation, row)
+    ensure_token(invocation, client)
     if settling > 0:
-        settled_state(invocation.upstream, platform, settling)
+        settled_state(invocation.upstream, client.platform, settling, unknown_is_ended=True)
+    client.platform.stop(fence=claim.confirm)

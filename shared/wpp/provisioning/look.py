@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from wpp.errors import NumberNotFound, SessionGone
 from wpp.platform.state import State
 from wpp.provisioning.access import organization_of_caller
-from wpp.provisioning.client import stored_client
+from wpp.provisioning.client import ensure_token, stored_client
 from wpp.provisioning.live import live_state
 from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.number import named_row
@@ -75,6 +75,7 @@ def qr_of(invocation: Invocation, access_token: str, target: Target) -> str | No
     if record_of(row).credentials is None or record_of(row).is_disconnected or not row.is_active:
         return None
     client = stored_client(invocation, row)
+    ensure_token(invocation, client)
     qr = client.platform.qr()
     _save(RowUpdates(invocation, client, only_look=True))
     return qr
@@ -83,7 +84,7 @@ def qr_of(invocation: Invocation, access_token: str, target: Target) -> str | No
 def _live_look(invocation: Invocation, row: Integration) -> Look:
     client = stored_client(invocation, row)
     try:
-        client.platform.tokens.value()  # once, for both requests
+        ensure_token(invocation, client)
         state = live_state(invocation, client.platform)
     except SessionGone:
         return Look("disconnected", row=row, message="WPP Platform does not know the session; connect the number again")

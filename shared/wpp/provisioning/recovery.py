@@ -88,6 +88,8 @@ class _Recovery:
         self._invocation.log.warning("asking the platform for the client again", fields=fields)
         before = client.platform.credentials.session
         client = Creation(self._invocation, self._number, self._keyed, replacing=client.row).obtain(client.row)
+        if not client.may_connect:
+            raise problem
         is_another = client.platform.credentials.session != before
         try:
             return self._started(client, unknown_is_ended=is_another)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.best_effort import PATIENCE
-from wpp.provisioning.client import wait_for_token
+from wpp.provisioning.client import ensure_token
 from wpp.provisioning.live import live_state, with_qr
 from wpp.provisioning.start import Start
 from wpp.provisioning.unscanned import unscanned_warning
@@ -29,7 +29,6 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.15, 1.0
 """Seconds between two looks for a QR; in between, a share of the time waited, so that a late one is not missed by much."""
 _SHARE_OF_THE_WAIT = 0.08
 _LONGEST_PAUSE = 2.0  # seconds between two looks while they fail
-_FRESH_KEY_SECONDS = 60.0  # in which the platform may still refuse a key that it just handed out
 _STATUS_EVERY = 5  # looks for the QR between two looks at the status
 
 
@@ -40,6 +39,7 @@ class Session:
         """`keyed` is recorded as carried out."""
         self._invocation = invocation
         self._upstream = invocation.upstream
+        self._client = client
         self._platform = client.platform
         self._claim = client.claim
         """Held only until the session of a new client was started."""
@@ -135,7 +135,7 @@ class Session:
 
     def _read(self, *, is_new: bool) -> SessionState:
         """Status and QR in one round trip, and beside them what is still to be done for the row."""
-        self._have_token()
+        ensure_token(self._invocation, self._client)
         activation = None
         with ExitStack() as stack:
             if not is_new and not self.row.is_active:
@@ -148,14 +148,6 @@ class Session:
         if activation:
             activation.result()  # an inactive row must not be answered as a connection
         return state
-
-    def _have_token(self) -> None:
-        tokens, issued = self._platform.tokens, self._updates.record.key_issued_at
-        # The platform may refuse a key for a while after it handed it out.
-        is_fresh = issued is not None and abs(self._upstream.clock.now() - issued) < _FRESH_KEY_SECONDS
-        if is_fresh and not tokens.is_at_hand:
-            wait_for_token(self._invocation, self._platform)
-        tokens.value()
 
     def _look(self, *, with_status: bool) -> SessionState:
         if not with_status:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wpp.errors import SessionGone
 from wpp.platform.state import SessionState, State
 
 if TYPE_CHECKING:
@@ -22,11 +23,22 @@ def seconds_left(record: Record, now: float) -> float:
     return START_SECONDS - passed
 
 
-def settled_state(upstream: Upstream, platform: WppClient, seconds: float) -> SessionState:
-    """The state once it is no longer "ended", or after so many seconds. Raises SessionGone, UpstreamError, DeadlinePassed."""
+def settled_state(
+    upstream: Upstream, platform: WppClient, seconds: float, *, unknown_is_ended: bool = False
+) -> SessionState:
+    """The state once it is no longer "ended", or after so many seconds. Some gateways know a session only once it was started:
+    with `unknown_is_ended` that counts as ended, otherwise it is SessionGone.
+
+    Raises SessionGone, UpstreamError, DeadlinePassed.
+    """
     until = upstream.clock.monotonic() + seconds
     while True:
-        state = platform.status()
+        try:
+            state = platform.status()
+        except SessionGone:
+            if not unknown_is_ended:
+                raise
+            state = SessionState(State.ENDED)
         if state.state is not State.ENDED or upstream.clock.monotonic() >= until:
             return state
         upstream.deadline.sleep(_LOOK_SECONDS, "waiting for the session to start")

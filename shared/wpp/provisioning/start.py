@@ -94,7 +94,7 @@ class Start:
         was read.
         """
         claim = HeldClaim(self._invocation, doing)
-        was_dead_start, was_disconnected = False, self._updates.record.is_disconnected
+        was_dead_start, may_start = False, self._updates.may_start
 
         def is_ours_to_take(current: Integration) -> bool:
             nonlocal was_dead_start
@@ -103,7 +103,7 @@ class Start:
             was_dead_start = not is_live and record.claim is not None and record.claim.is_start
             is_ours = record.credentials == self._platform.credentials and not is_live
             # Whoever disconnects the number while this call is under way means it.
-            return is_ours and (was_disconnected or not record.is_disconnected) and is_due(record)
+            return is_ours and (may_start or not record.is_disconnected) and is_due(record)
 
         try:
             row, was_untouched = claim.take(self._updates.row, is_ours_to_take)

@@ -39,15 +39,16 @@ class RowUpdates:
         self, invocation: Invocation, client: Client, keyed: KeyedRequest | None = None, *, only_look: bool = False
     ) -> None:
         """`keyed` is recorded as carried out. With `only_look`, no more is written than a token and that a number was paired."""
+        record = record_of(client.row)
+        may_connect = client.may_connect and not only_look
+        self._activate = may_connect and not client.row.is_active
+        self._connect_again = may_connect and record.is_disconnected
         self.is_now(client.row)
-        record = self.record
         self._invocation = invocation
         self._clock = invocation.upstream.clock
         self._platform = client.platform
         self._keyed = keyed
         self._only_look = only_look
-        self._activate = not only_look and not client.row.is_active
-        self._connect_again = not only_look and record.is_disconnected
         self._start: _Start | None = None
         self._seen_known = self._seen_paired = self._seen_qr = False
         self._webhook_hash = webhook_hash(invocation.config.wpp_webhook_url)
@@ -56,14 +57,21 @@ class RowUpdates:
         self._dead_claim_id = record.claim.id if record.claim and not is_live and not only_look else None
 
     def is_now(self, row: Integration) -> None:
-        """The row as it was just read or written."""
+        """The row as it was just read or written. Once it is active, whoever switches it off means it."""
         self.row = row
         self.record = record_of(row)
+        self._activate = self._activate and not row.is_active
+        self._connect_again = self._connect_again and self.record.is_disconnected
 
     @property
     def are_saved(self) -> bool:
         record = self.record
         return (self.row.is_active or not self._activate) and self.apply(record) == record
+
+    @property
+    def may_start(self) -> bool:
+        """Whether this call may start the session of a row that is marked as disconnected, which it was when the call began."""
+        return self._connect_again
 
     @property
     def needs_webhook(self) -> bool:
@@ -168,7 +176,6 @@ class RowUpdates:
         if record.credentials != self._platform.credentials:
             return None
         changed = self.apply(record)
-        # Only if it was inactive when the call began: whoever switches it off during the call means it.
         activate = self._activate and not current.is_active
         if changed == record and not activate:
             return None
