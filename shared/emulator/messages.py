@@ -37,7 +37,7 @@ class Request:
         A page whose name was made to point here sends no Origin, as to a server of its own; only Host tells.
         """
         host, origin = self.headers.get("host", ""), self.headers.get("origin")
-        name = host.rsplit(":", 1)[0]
+        name = host.rsplit(":", 1)[0].lower()
         return name not in ("127.0.0.1", "localhost") or origin not in (None, f"http://{host}")
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _RECORDED = 200_000
 _UNRECORDED = ("page", "docs")  # an open page polls every second, for these very recordings
+_GUARDED = ("/_emulator/", "/_page/", "/docs")  # the controls, and all that shows a secret
 _DRIP_SECONDS = 0.2
 _RST = struct.pack("ii", 1, 0)  # SO_LINGER on with a time of 0: close() resets the connection
 
@@ -168,7 +169,7 @@ class Server:
 
     def _handle(self, connection: socket.socket, request: Request) -> bool:
         """Whether the connection stays open."""
-        if request.is_foreign and request.path.startswith(("/_emulator/", "/_page/")):
+        if request.is_foreign and (request.path == "/" or request.path.startswith(_GUARDED)):
             refused = json_response(403, {"error": "not for pages of other sites"})
             connection.sendall(encoded(refused, request))
             return True

@@ -26,10 +26,17 @@ def test_calls_at_the_same_time_are_shown_with_their_own_upstream_calls(local: L
     with ThreadPoolExecutor(4) as threads:
         for _ in range(4):
             threads.submit(requests.post, f"{local.functions_url}/wpp-provision", headers=bearer, timeout=20)
-    shown = requests.get(f"{local.url}/_page/calls", timeout=5).json()
+    ids = [call["id"] for call in requests.get(f"{local.url}/_page/calls", timeout=5).json()["calls"]]
+    shown = [requests.get(f"{local.url}/_page/call", {"id": call_id}, timeout=5).json() for call_id in ids]
     assert len(shown) == 4
     assert [len(call["upstream"]) for call in shown] == [call["calls"] for call in shown]
     assert sum(upstream["call"] == "create" for call in shown for upstream in call["upstream"]) == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/_page/config", "/_page/calls", "/_emulator/received", "/docs"])
+def test_a_name_that_was_made_to_lead_here_is_shown_nothing(local: Local, path: str) -> None:
+    for host, status in (("evil.example", 403), ("127.0.0.1.evil.example:80", 403), ("", 403), ("LOCALHOST:1", 200)):
+        assert requests.get(local.url + path, headers={"Host": host}, timeout=5).status_code == status
 
 
 def test_a_control_refuses_other_sites_and_names_what_it_does_not_find(local: Local) -> None:

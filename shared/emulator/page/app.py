@@ -9,14 +9,17 @@ import secrets
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import segno
 
 from emulator.faults import Fault
 from emulator.messages import Request, Response, json_response
 from emulator.page import library
-from emulator.page.inspector import calls
+from emulator.page.inspector import call, calls
+from emulator.page.systems import health, systems
 from emulator.platform.controls import ACTS
+from emulator.processes import ROOT
 from emulator.supabase.app import DEMO_EMAIL, DEMO_PASSWORD
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from emulator.stack import Stack
 
 _STATIC = Path(__file__).with_name("static")
+_CLIENT = ROOT / "functions/wpp-client.js"
 
 _HTML = b"<html><body>502 Bad Gateway</body></html>"
 FAULTS: dict[str, list[tuple[str, Fault]]] = {
@@ -46,6 +50,11 @@ class Page:
         self._faults: set[str] = set()
         self._clock = 0.0
         self._stored = secrets.token_hex(8)
+        self._reports: dict[str, Callable[[], dict[str, Any]]] = {
+            "calls": lambda: {"calls": calls(stack), "rows": stack.supabase.rows()},
+            "config": self._config,
+            "health": lambda: health(stack),
+        }
 
     def answer(self, request: Request) -> Response:
         name = request.path.removeprefix("/_page/").strip("/")
@@ -61,8 +70,11 @@ class Page:
             except KeyError as missing:  # a session that was forgotten since, or a field
                 return json_response(404, {"error": f"not found: {missing.args[0]}"})
             return json_response(200, {})
-        if name in ("calls", "config"):
-            return json_response(200, calls(self._stack) if name == "calls" else self._config())
+        if name == "call":
+            found = call(self._stack, parse_qs(request.query).get("id", [""])[0])
+            return json_response(200 if found else 404, found)
+        if name in self._reports:
+            return json_response(200, self._reports[name]())
         return library.response() if name == "supabase.js" else _file(name or "index.html")
 
     def _controls(self) -> dict[str, Callable[[dict[str, Any]], None]]:
@@ -79,7 +91,10 @@ class Page:
             "anonKey": self._stack.supabase.anon_key,
             "email": DEMO_EMAIL,
             "password": DEMO_PASSWORD,
-            "faults": {name: name in self._faults for name in FAULTS},
+            "systems": systems(self._stack),
+            "faults": [
+                {"system": faults[0][0], "name": name, "on": name in self._faults} for name, faults in FAULTS.items()
+            ],
             "clock": self._clock,
             "stored": self._stored,
         }
@@ -114,8 +129,8 @@ class Page:
 
 
 def _file(name: str) -> Response:
-    path = _STATIC / name
-    if name not in {file.name for file in _STATIC.iterdir()}:
+    path = _CLIENT if name == _CLIENT.name else _STATIC / name
+    if path.name not in {_CLIENT.name, *(file.name for file in _STATIC.iterdir())}:
         return json_response(404, {"error": "file not found"})
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     return Response(200, path.read_bytes(), {"Content-Type": f"{kind}; charset=utf-8", "Cache-Control": "no-cache"})

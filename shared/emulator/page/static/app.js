@@ -1,43 +1,37 @@
-import { post } from "/_page/controls.js";
+import { get, post } from "/_page/controls.js";
+import { showFaults } from "/_page/faults.js";
 import { Inspector } from "/_page/inspector.js";
-import { ConnectedNumber } from "/_page/number.js";
+import { NumberCard } from "/_page/number.js";
+import { Systems } from "/_page/systems.js";
 import { measured, text, translate } from "/_page/texts.js";
+import { createWppClient } from "/_page/wpp-client.js";
 
 const $ = (id) => document.getElementById(id);
 let config;
 let supabase;
 let numbers = [];
-// The idempotency keys of further numbers: after a reload of the page they are the same numbers.
-let keys = [];
 
 translate();
 await start();
 
 async function start() {
-  config = await (await fetch("/_page/config")).json();
-  const signInButton = $("sign-in").querySelector("button");
-  signInButton.textContent = text("loading");
-  const loaded = await loadLibrary();
-  signInButton.textContent = text("signIn");
-  if (!loaded) return;
-  // As the product's web client has it: sign in, then functions.invoke.
-  supabase = window.supabase.createClient(location.origin, config.anonKey, { auth: { persistSession: false, autoRefreshToken: false } });
-  const form = $("sign-in");
-  form.email.value = config.email;
-  form.password.value = config.password;
-  form.addEventListener("submit", signIn);
-  signInButton.disabled = false;
-  $("sign-out").addEventListener("click", signOut);
-  $("add").addEventListener("click", addFurtherNumber);
-  $("reset").addEventListener("click", reset);
-  for (const button of document.querySelectorAll("[data-clock]"))
-    button.addEventListener("click", () => putForward(Number(button.dataset.clock)));
-  showFaults();
+  config = await get("config");
+  if (matchMedia("(max-width: 60rem)").matches) for (const tool of document.querySelectorAll("#tools details")) tool.open = false;
+  new Systems($("systems"), config.systems).start();
+  showFaults($("faults"), $("faults-on"), config.faults);
   showClock();
-  new Inspector($("log"), accessToken, config.anonKey, (there) => {
+  $("reset").addEventListener("click", () => $("sure").showModal());
+  $("sure").addEventListener("close", () => $("sure").returnValue === "yes" && reset());
+  for (const button of document.querySelectorAll("[data-clock]")) button.addEventListener("click", () => putForward(Number(button.dataset.clock)));
+  new Inspector($("inspector"), accessToken, config.anonKey, (there) => {
     if (!there) complain(text("ended"));
     else if ($("trouble").textContent === text("ended")) complain("");
   }).start();
+  const button = $("sign-in").querySelector("button");
+  button.textContent = text("loading");
+  const loaded = await loadLibrary();
+  button.textContent = text("signIn");
+  if (loaded) await offerSignIn();
 }
 
 function loadLibrary() {
@@ -54,8 +48,26 @@ function loadLibrary() {
   });
 }
 
+async function offerSignIn() {
+  // As the product's web client has it, for this tab: a reload keeps the user.
+  supabase = window.supabase.createClient(location.origin, config.anonKey, { auth: { storage: sessionStorage, autoRefreshToken: false } });
+  const form = $("sign-in");
+  form.email.value = config.email;
+  form.password.value = config.password;
+  form.addEventListener("submit", signIn);
+  $("sign-out").addEventListener("click", () => signOut());
+  $("add").addEventListener("click", () => addNumber({ add: true }).connect());
+  form.querySelector("button").disabled = false;
+  // A session of a stack that has ended since is not known to this one.
+  if ((await supabase.auth.getSession()).data.session) {
+    const { data, error } = await supabase.auth.getUser();
+    if (error) await supabase.auth.signOut({ scope: "local" });
+    else showNumbers(data.user.email);
+  }
+}
+
 async function accessToken() {
-  return (await supabase.auth.getSession()).data.session?.access_token ?? "";
+  return (await supabase?.auth.getSession())?.data.session?.access_token ?? "";
 }
 
 async function signIn(event) {
@@ -64,15 +76,20 @@ async function signIn(event) {
   button.disabled = true; // for the second click of a double one
   const { data, error } = await supabase.auth.signInWithPassword({ email: form.email.value, password: form.password.value });
   button.disabled = false;
-  if (error) return complain(error.message);
+  if (error) return complain(text(error.code) === error.code ? error.message : text(error.code ?? "other"));
+  showNumbers(data.user.email);
+  numbers[0].find(".connect").focus();
+}
+
+function showNumbers(email) {
   complain("");
-  $("user").textContent = data.user.email;
-  form.hidden = true;
+  $("user").textContent = email;
+  $("sign-in").hidden = true;
   $("signed-in").hidden = false;
-  addNumber(null);
-  keys = JSON.parse(sessionStorage[keysOf(data.user.email)] ?? "[]");
-  keys.forEach(addNumber);
-  $("numbers").querySelector("button").focus();
+  const further = JSON.parse(sessionStorage[stored()] ?? "[]");
+  addNumber({});
+  for (const id of further) addNumber({ id, add: true });
+  for (const number of numbers) number.look();
 }
 
 function signOut(why = "") {
@@ -82,57 +99,57 @@ function signOut(why = "") {
   $("signed-in").hidden = $("add").hidden = true;
   $("sign-in").hidden = false;
   $("sign-in").email.focus();
-  complain(typeof why === "string" ? why : "");
+  complain(why);
   supabase.auth.signOut({ scope: "local" });
 }
 
-// `key` is null for the organization's primary number, and otherwise that of a further one.
-function addNumber(key) {
-  const number = new ConnectedNumber(supabase, key, {
-    connected: () => ($("add").hidden = false),
+function addNumber(number) {
+  const card = new NumberCard(createWppClient(supabase), { ...number, name: `${text("number")} ${numbers.length + 1}` }, {
+    changed: numbersChanged,
     signedOut: () => signOut(text("signedOut")),
+    gone: (left) => {
+      numbers = numbers.filter((kept) => kept !== left);
+      left.element.remove();
+      numbersChanged();
+    },
   });
-  numbers.push(number);
-  $("numbers").append(number.element);
-  return number;
+  numbers.push(card);
+  $("numbers").append(card.element);
+  numbersChanged();
+  return card;
 }
 
-// They are one user's, in what the stack has stored since it was started or reset.
-const keysOf = (email) => `${config.stored} ${email}`;
-
-function addFurtherNumber() {
-  keys.push(crypto.randomUUID());
-  sessionStorage[keysOf($("user").textContent)] = JSON.stringify(keys);
-  addNumber(keys.at(-1)).connect();
+// Further numbers are one user's, in what the stack has stored since it was started or reset.
+function stored() {
+  return `${config.stored} ${$("user").textContent}`;
 }
 
-function showFaults() {
-  $("faults").replaceChildren(...Object.entries(config.faults).map(([name, on]) => {
-    const label = document.createElement("label");
-    const box = Object.assign(document.createElement("input"), { type: "checkbox", name, checked: on });
-    box.addEventListener("change", () => post("fault", { name, on: box.checked }));
-    label.append(box, ` ${text(name)}`);
-    return label;
-  }));
+function numbersChanged() {
+  sessionStorage[stored()] = JSON.stringify(numbers.filter(({ add, id }) => add && id).map(({ id }) => id));
+  const settled = ["connected", "disconnected", "unknown"];
+  $("add").hidden = !numbers.some(({ state }) => state === "connected") || !numbers.every(({ state, add }) => !add || settled.includes(state));
 }
 
 async function putForward(seconds) {
   if (!(await post("clock", { seconds }))) return;
   config.clock += seconds;
   showClock();
+  for (const number of numbers) if (!["idle", "working"].includes(number.state)) number.look();
 }
 
 function showClock() {
   const hours = Math.floor(config.clock / 3600), minutes = Math.floor((config.clock % 3600) / 60), seconds = config.clock % 60;
   const parts = Object.entries({ hour: hours, minute: minutes, second: seconds }).filter(([, number]) => number).map(([unit, number]) => measured(number, unit));
-  $("clock").textContent = parts.length ? `${text("ahead")} ${parts.join(" ")}` : "";
+  $("clock").textContent = `+${parts.join(" ")}`;
+  $("clock").hidden = !parts.length;
 }
 
 async function reset() {
-  if (await post("reset", {})) location.reload();
+  if (!(await post("reset", {}))) return;
+  createWppClient(supabase).giveUp();
+  location.reload();
 }
 
 function complain(message) {
   $("trouble").textContent = message;
-  $("trouble").hidden = !message;
 }

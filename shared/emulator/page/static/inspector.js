@@ -1,16 +1,19 @@
-// The log of calls: each with its upstream calls as a waterfall, its answer, replay, and as a curl line.
+// The calls of the functions, the newest first; equal polls in a row are one line. Beside them, the stored rows.
+import { details } from "/_page/call.js";
+import { get } from "/_page/controls.js";
 import { counted, measured, text } from "/_page/texts.js";
 
 const EVERY = 700; // milliseconds
-const KEPT = 100; // calls
+const KEPT = 100; // lines
 
 export class Inspector {
-  constructor(element, accessToken, anonKey, reached) {
-    this.element = element;
-    this.accessToken = accessToken;
-    this.anonKey = anonKey;
-    this.reached = reached; // told with each look whether the stack is there
-    this.shown = new Map(); // what is on the page stays there: an open one stays open
+  constructor(section, accessToken, anonKey, reached) {
+    this.log = section.querySelector("#log");
+    this.rows = section.querySelector("#rows");
+    this.errorsOnly = section.querySelector("#errors-only");
+    Object.assign(this, { accessToken, anonKey, reached, lines: [], seen: new Set(), shownRows: "" });
+    this.errorsOnly.addEventListener("change", () => this.filter());
+    this.log.textContent = text("none");
   }
 
   start() {
@@ -19,48 +22,65 @@ export class Inspector {
   }
 
   async refresh() {
-    const calls = await fetch("/_page/calls").then((answer) => answer.json()).catch(() => null);
-    this.reached(calls !== null);
-    if (!calls) return;
-    if (!calls.length && !this.shown.size) this.element.textContent = text("none");
-    for (const call of calls.toReversed()) {
-      if (this.shown.has(call.id)) continue;
-      if (!this.shown.size) this.element.replaceChildren();
-      const item = this.item(call);
-      this.shown.set(call.id, item);
-      this.element.prepend(item);
+    const found = await get("calls");
+    this.reached(found !== null);
+    if (!found) return;
+    for (const call of found.calls.toReversed()) {
+      if (this.seen.has(call.id)) continue;
+      this.seen.add(call.id);
+      this.add(call);
     }
-    for (const id of [...this.shown.keys()].slice(0, -KEPT)) {
-      this.shown.get(id).remove();
-      this.shown.delete(id);
-    }
+    this.showRows(found.rows);
   }
 
-  item(call) {
-    const item = document.createElement("details");
-    const good = call.status === 200;
-    item.innerHTML = `
-      <summary><time></time> <b class="name"></b> <span class="code ${good ? "good" : "bad"}"></span> <span class="took"></span></summary>
-      <div class="waterfall" role="table"></div>
-      <p class="row"><button class="replay"></button><button class="curl"></button></p>
-      <h3 class="sent-title"></h3><pre class="sent"></pre>
-      <h3 class="answer-title"></h3><pre class="answer" tabindex="0"></pre>`;
-    const find = (selector) => item.querySelector(selector);
-    find("time").textContent = new Date(call.at * 1000).toLocaleTimeString();
-    find(".name").textContent = call.function;
-    find(".code").textContent = call.status || "—";
-    const counts = call.calls === null ? "" : ` · ${counted(call.calls, "calls")}, ${counted(call.roundTrips, "roundTrips")}`;
-    find(".took").textContent = `${milliseconds(call.ms)}${counts}`;
-    find(".waterfall").append(...call.upstream.map((upstream) => bar(upstream, call.ms)));
-    find(".replay").textContent = text("replay");
-    find(".curl").textContent = text("curl");
-    find(".sent-title").textContent = text("sent");
-    find(".answer-title").textContent = text("answer");
-    find(".sent").textContent = [...Object.entries(call.headers).map(([name, value]) => `${name}: ${value}`), call.body].join("\n");
-    find(".answer").textContent = call.answer;
-    find(".replay").addEventListener("click", () => this.replay(call));
-    find(".curl").addEventListener("click", (event) => this.copy(call, event.target));
-    return item;
+  // What is on the page stays there: an open line stays open, and a repeated poll changes only its line.
+  add(call) {
+    const last = this.lines[0];
+    if (last && isRepeat(last.call, call)) {
+      last.times += 1;
+      last.call = call;
+      describe(last);
+      if (last.element.open) this.open(last);
+      return;
+    }
+    if (!last) this.log.replaceChildren();
+    const line = { call, times: 1, element: document.createElement("details") };
+    line.element.className = "call";
+    line.element.innerHTML = `
+      <summary><time></time><b class="name"></b><span class="times"></span><span class="code"></span><span class="result"></span><span class="took"></span></summary>
+      <div class="inside"></div>`;
+    line.element.addEventListener("toggle", () => line.element.open && this.open(line));
+    describe(line);
+    this.lines.unshift(line);
+    this.log.prepend(line.element);
+    for (const old of this.lines.splice(KEPT)) old.element.remove();
+    this.filter();
+  }
+
+  async open(line) {
+    const { id } = line.call;
+    const call = await get(`call?id=${id}`);
+    if (call && line.call.id === id) line.element.querySelector(".inside").replaceChildren(details(call, this));
+  }
+
+  filter() {
+    for (const line of this.lines) line.element.hidden = this.errorsOnly.checked && line.call.status === 200;
+    this.log.dataset.empty = this.lines.every((line) => line.element.hidden) ? text("noErrors") : "";
+  }
+
+  showRows(rows) {
+    const shown = JSON.stringify(rows, null, 2);
+    if (shown === this.shownRows) return;
+    this.shownRows = shown;
+    this.rows.replaceChildren(...rows.map((row, index) => {
+      const item = document.createElement("details");
+      item.open = index === 0;
+      item.innerHTML = "<summary></summary><pre tabindex=0></pre>";
+      item.children[0].textContent = `${text("number")} ${index + 1} · ${row.is_active ? text("active") : text("inactive")}`;
+      item.children[1].textContent = JSON.stringify(row, null, 2);
+      return item;
+    }));
+    if (!rows.length) this.rows.textContent = text("noRows");
   }
 
   async headers(call) {
@@ -72,33 +92,19 @@ export class Inspector {
     await fetch(`/functions/v1/${call.function}`, sent).catch(() => null); // refresh() says that the stack is gone
     await this.refresh();
   }
-
-  async copy(call, button) {
-    const headers = Object.entries(await this.headers(call)).map(([name, value]) => ` \\\n  -H ${quoted(`${name}: ${value}`)}`);
-    const line = `curl -s -X POST ${location.origin}/functions/v1/${call.function}${headers.join("")} \\\n  -d ${quoted(call.body)}`;
-    await navigator.clipboard.writeText(line);
-    button.textContent = text("copied");
-    setTimeout(() => (button.textContent = text("curl")), 1500);
-  }
 }
 
-function bar(upstream, total) {
-  const row = document.createElement("div");
-  row.setAttribute("role", "row");
-  row.innerHTML = `<span role="cell"></span><span role="cell" class="track"><i></i></span><span role="cell"></span>`;
-  const [name, track, took] = row.children;
-  name.textContent = `${upstream.system} ${upstream.call}`;
-  name.title = `${upstream.method} ${upstream.path}`;
-  const percent = (part) => `${Math.min(100, (100 * part) / Math.max(total, 1))}%`;
-  track.firstChild.style.left = percent(upstream.start);
-  track.firstChild.style.width = percent(Math.max(upstream.ms, total / 200));
-  track.firstChild.className = upstream.status >= 200 && upstream.status < 300 ? "good" : "bad";
-  took.textContent = `${upstream.status || "—"} · ${milliseconds(upstream.ms)}`;
-  return row;
-}
+const isRepeat = (one, other) =>
+  ["wpp-status", "wpp-qr"].includes(other.function) && ["function", "status", "result", "number"].every((part) => one[part] === other[part]);
 
-const milliseconds = (number) => measured(Math.round(number), "millisecond");
-
-function quoted(value) {
-  return `'${value.replaceAll("'", "'\\''")}'`;
+function describe({ call, times, element }) {
+  const find = (selector) => element.querySelector(selector);
+  find("time").textContent = new Date(call.at * 1000).toLocaleTimeString();
+  find(".name").textContent = call.function;
+  find(".times").textContent = times > 1 ? `×${times}` : "";
+  find(".code").textContent = call.status || "—";
+  find(".code").className = `code ${call.status === 200 ? "good" : "bad"}`;
+  find(".result").textContent = call.result ?? "";
+  const counts = call.calls === null ? "" : ` · ${counted(call.calls, "calls")}, ${counted(call.roundTrips, "roundTrips")}`;
+  find(".took").textContent = `${measured(Math.round(call.ms), "millisecond")}${counts}`;
 }

@@ -1,34 +1,33 @@
-// One WhatsApp number of the organization: connect, the QR as long as it changes, connected.
+// One WhatsApp number as a card: three steps, the QR as long as it changes, connected. The states come from the browser client.
 import { post } from "/_page/controls.js";
+import { Qr } from "/_page/qr.js";
 import { text } from "/_page/texts.js";
+import { WppError } from "/_page/wpp-client.js";
 
-const POLL = 2000; // milliseconds between two looks while a QR is shown, and a state may change
-const WATCH = 10000; // milliseconds between two looks at a connected number: a phone can be unlinked
+const SLOW = 60_000; // milliseconds without a QR after which another click is offered
+const STEP = { idle: 1, working: 1, qr_pending: 2, qr_issued: 2, connected: 3, disconnected: 1, failed: 1, unknown: 0 };
 
-export class ConnectedNumber {
-  constructor(supabase, key, events) {
-    this.supabase = supabase;
-    this.key = key;
-    this.events = events;
-    this.session = null;
-    this.id = null; // of its row, once it is known
-    this.shownQr = null;
-    this.round = 0; // what belongs to an earlier one is not shown any more
+export class NumberCard {
+  // `id` is null until the number is created; `add` says that this is a further one.
+  constructor(wpp, { id = null, add = false, name }, events) {
+    Object.assign(this, { wpp, id, add, events, session: null, state: "idle", ending: new AbortController() });
     this.element = document.createElement("article");
     this.element.innerHTML = `
-      <h3></h3>
-      <p class="status" role="status"></p>
-      <p class="error" role="alert" hidden></p>
-      <figure hidden><img width="264" height="264"></figure>
-      <p class="row"><button class="main connect"></button><button class="play" hidden></button><button class="disconnect" hidden></button></p>`;
-    this.find("h3").textContent = text(key ? "further" : "primary");
-    this.find("img").alt = text("qrAlt");
-    this.find(".connect").textContent = text("connect");
-    this.find(".play").textContent = text("play");
-    this.find(".disconnect").textContent = text("disconnect");
-    this.find(".connect").addEventListener("click", () => this.connect());
-    this.find(".play").addEventListener("click", () => this.control("scan"));
-    this.find(".disconnect").addEventListener("click", () => this.disconnect());
+      <div class="bar"><h3></h3><span class="pill"></span></div>
+      <ol class="steps"><li></li><li></li><li></li></ol>
+      <div class="stage"><div class="mark" aria-hidden="true"></div></div>
+      <div class="told"><p class="status" role="status"></p><p class="error" role="alert"></p></div>
+      <p class="row"><button class="main connect"></button><button class="main simulate scan"></button>
+        <button class="disconnect"></button><button class="simulate unlink"></button><button class="plain give-up"></button></p>`;
+    this.find("h3").textContent = name;
+    this.element.querySelectorAll("li").forEach((step, index) => (step.textContent = text(`step${index + 1}`)));
+    this.qr = new Qr(this.find(".stage"));
+    const buttons = { connect: () => this.connect(), scan: () => this.simulate("scan"), unlink: () => this.simulate("disconnect"), disconnect: () => this.disconnect(), "give-up": () => this.giveUp() };
+    for (const [button, act] of Object.entries(buttons)) {
+      this.find(`.${button}`).textContent = text(button);
+      this.find(`.${button}`).addEventListener("click", act);
+    }
+    this.paint("idle");
   }
 
   find(selector) {
@@ -36,137 +35,110 @@ export class ConnectedNumber {
   }
 
   end() {
-    this.round += 1;
-    clearTimeout(this.timer);
+    this.ending.abort();
+    this.ending = new AbortController();
+    return this.ending.signal;
   }
 
-  // A click. The primary number waits for its QR in one call; a further one is begun under its key, so that it is begun once.
   async connect() {
-    this.end();
-    const round = this.round;
-    this.say("working");
-    this.focused = this.element.contains(document.activeElement);
-    this.find(".connect").disabled = true;
-    const number = this.id ? { integration_id: this.id } : {};
-    const first = this.id || !this.key
-      ? await this.invoke("wpp-provision", number)
-      : await this.invoke("wpp-create", { add_new: true }, { "Idempotency-Key": this.key });
-    if (round === this.round) this.show(first);
+    const signal = this.end();
+    this.paint("working");
+    this.pendingSince = Date.now();
+    await this.during(signal, async () => {
+      const first = await (this.add && !this.id ? this.wpp.addNumber({ signal }) : this.wpp.connect(this.id ?? undefined, { signal }));
+      this.show(first);
+      await this.watch(signal);
+    });
   }
 
-  // A look starts nothing: another tab may have disconnected the number.
+  // Looks start nothing: another tab may have disconnected the number.
   async look() {
-    const round = this.round;
-    const answer = await this.invoke("wpp-status", { integration_id: this.id });
-    if (round === this.round) this.show(answer, { looking: true });
+    const signal = this.end();
+    await this.during(signal, () => this.watch(signal));
   }
 
-  async invoke(name, body, headers = {}) {
-    const { data, error } = await this.supabase.functions.invoke(name, { body, headers });
-    if (!error) return data;
-    const told = await error.context?.json?.().catch(() => null);
-    return { failed: true, status: error.context?.status, code: told?.code, error: told?.error ?? error.message };
+  async watch(signal) {
+    for await (const found of this.wpp.watch(this.id ?? undefined, { signal, keepWatching: true })) this.show(found);
   }
 
-  show(answer, { looking } = {}) {
-    this.find(".connect").disabled = false;
-    if (answer.failed) return this.fail(answer, looking);
-    this.find(".error").hidden = true;
-    if (answer.status === "disconnected") return this.showDisconnected();
-    this.session = answer.session ?? answer.account_number;
-    this.id = answer.integration_id;
-    const connected = answer.status === "connected";
-    this.say(connected ? "connected" : answer.qrcode ? "scan" : "waiting", connected ? `${text("session")} ${this.session}` : "");
-    this.element.classList.toggle("connected", connected);
-    this.find(".connect").hidden = true;
-    this.find(".disconnect").hidden = !connected;
-    this.find(".play").hidden = !answer.qrcode;
-    this.draw(answer.qrcode ?? null);
-    this.keepFocus(connected ? ".disconnect" : ".play");
-    if (connected) this.events.connected();
-    this.again(connected ? WATCH : POLL);
+  async during(signal, act) {
+    try {
+      await act();
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof WppError)) throw error;
+      if (error.status === 401) return this.events.signedOut();
+      this.paint("failed", { error });
+    }
   }
 
-  again(milliseconds) {
-    this.timer = setTimeout(() => this.look(), milliseconds);
+  show(found) {
+    // What was known before is not shown beside an error: it may have changed.
+    if (found.status === "retrying") return this.paint("unknown", { error: found.error });
+    this.id = found.integrationId ?? this.id;
+    this.session = found.session ?? this.session;
+    if (found.status !== "qr_pending") this.pendingSince = Date.now();
+    const isNew = found.status === "disconnected" && !found.integrationId;
+    this.paint(isNew ? "idle" : found.status, { qrcode: found.qrcode, warnings: found.warnings });
+    this.events.changed();
+  }
+
+  paint(state, { qrcode = null, error = null, warnings = [] } = {}) {
+    this.focused ||= this.element.contains(document.activeElement);
+    this.state = this.element.dataset.state = state;
+    const slow = state === "qr_pending" && Date.now() - this.pendingSince > SLOW;
+    this.find(".pill").textContent = text(`pill_${state}`);
+    write(this.find(".status"), [slow ? text("slow") : text(`say_${state}`), ...warnings].join(" "));
+    if (state === "connected") write(this.find(".status"), `${text("say_connected")} ${this.session}`);
+    write(this.find(".error"), error ? told(error) : "");
+    this.element.querySelectorAll("li").forEach((step, index) => {
+      step.toggleAttribute("aria-current", index + 1 === STEP[state] && state !== "connected");
+      step.classList.toggle("done", index + 1 < STEP[state] || state === "connected");
+    });
+    this.qr.show(state === "qr_issued" ? qrcode : null);
+    const again = state === "failed" || slow;
+    this.find(".connect").textContent = text(again ? "again" : "connect");
+    this.find(".connect").disabled = state === "working";
+    const shown = { connect: again || ["idle", "working", "disconnected"].includes(state), scan: state === "qr_issued", disconnect: state === "connected", unlink: state === "connected", "give-up": this.add && ["qr_pending", "qr_issued", "failed"].includes(state) };
+    for (const [button, isShown] of Object.entries(shown)) this.find(`.${button}`).hidden = !isShown;
+    this.keepFocus();
   }
 
   // Whoever works with the keyboard stays in this card when the button that they pressed goes away.
-  keepFocus(selector) {
+  keepFocus() {
     const lost = document.activeElement === document.body || document.activeElement?.hidden;
-    if (!this.focused || !lost || this.find(selector).hidden) return;
-    this.find(selector).focus();
+    if (this.focused && lost) this.find(".row button:not([hidden], :disabled)")?.focus();
+    this.focused = this.element.contains(document.activeElement) || (this.focused && lost);
   }
 
-  fail(answer, looking) {
-    if (answer.status === 401) return this.events.signedOut();
-    const shown = this.find(".error");
-    const known = text(answer.code);
-    shown.textContent = `${known === answer.code ? text("other") : known} (${answer.error})`;
-    shown.hidden = false;
-    // It is the look that failed: what was known a moment ago stands, and is looked at again.
-    if (looking) return this.again(this.element.classList.contains("connected") ? WATCH : POLL);
-    this.say("disconnected");
-    this.draw(null);
-    const button = this.find(".connect");
-    button.textContent = text("again");
-    button.hidden = false;
-    this.find(".play").hidden = true;
-    this.keepFocus(".connect");
-  }
-
-  // The value is pairing text to draw, or a picture already.
-  async draw(qr) {
-    if (qr === this.shownQr) return;
-    this.shownQr = qr;
-    if (qr === null) {
-      this.find("figure").hidden = true;
-      return;
-    }
-    const source = String(qr).startsWith("data:image/") ? qr : await drawn(String(qr));
-    if (qr !== this.shownQr) return; // another one came, or none any more
-    if (source === null) this.shownQr = null; // tried again with the next look
-    URL.revokeObjectURL(this.find("img").src);
-    this.find("img").src = source ?? "";
-    this.find("figure").hidden = source === null;
-  }
-
-  // Written only where it changes, as a screen reader reads it out each time.
-  say(key, more = "") {
-    const shown = `${text(key)}${more && ` · ${more}`}`, status = this.find(".status");
-    if (status.textContent !== shown) status.textContent = shown;
-    this.element.dataset.state = key;
-  }
-
-  async control(name) {
-    this.focused = true;
-    if (!(await post(name, { session: this.session }))) return;
-    this.end();
-    await this.look();
+  async simulate(what) {
+    if (await post(what, { session: this.session })) await this.look();
   }
 
   async disconnect() {
-    this.end();
-    const answer = await this.invoke("wpp-disconnect", { integration_id: this.id });
-    if (answer.failed) return this.fail(answer, true);
-    this.focused = true;
-    this.showDisconnected();
+    const signal = this.end();
+    await this.during(signal, async () => {
+      this.show(await this.wpp.disconnect(this.id, { signal }));
+      await this.watch(signal);
+    });
   }
 
-  showDisconnected() {
-    this.end();
-    this.element.classList.remove("connected");
-    this.say("disconnected");
-    this.draw(null);
-    this.find(".disconnect").hidden = this.find(".play").hidden = true;
-    this.find(".connect").textContent = text("connect");
-    this.find(".connect").hidden = false;
-    if (this.focused) this.find(".connect").focus();
+  async giveUp() {
+    const signal = this.end();
+    await this.during(signal, async () => {
+      if (this.id) await this.wpp.disconnect(this.id, { signal });
+      this.wpp.giveUp();
+      this.events.gone(this);
+    });
   }
 }
 
-// The address of a picture of the pairing text, null where it cannot be drawn.
-async function drawn(text) {
-  const answer = await post("qr", { text });
-  return answer && URL.createObjectURL(await answer.blob());
+const told = (error) => {
+  const known = text(error.code ?? "unreachable");
+  return `${known === error.code ? text("other") : known} (${error.message})`;
+};
+
+// Only where it changes, as a screen reader reads it out each time.
+function write(element, shown) {
+  if (element.textContent !== shown) element.textContent = shown;
 }
