@@ -18,7 +18,7 @@ from emulator.processes import ROOT
 
 _FOLDER = Path(__file__).with_name("pictures")
 _QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-_SIZES: dict[str, ViewportSize] = {"wide": {"width": 1100, "height": 900}, "phone": {"width": 390, "height": 844}}
+_SIZES: dict[str, ViewportSize] = {"wide": {"width": 1240, "height": 900}, "phone": {"width": 390, "height": 844}}
 _COLOURS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
@@ -44,7 +44,8 @@ def _page(browser: Browser, local: Local, size: str, colours: Literal["light", "
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name="Connect WhatsApp").click()
     expect(page.locator("figure img")).to_be_visible(timeout=10_000)
-    page.locator("details summary").first.click()
+    page.locator(".call").filter(has_text="wpp-create").locator("summary").first.click()
+    page.locator(".upstream").first.wait_for()
     page.screenshot(path=_FOLDER / f"page-{size}-{colours}.png", full_page=True)
     context.close()
 
