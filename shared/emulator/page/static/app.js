@@ -78,7 +78,7 @@ async function signIn(event) {
   button.disabled = false;
   if (error) return complain(text(error.code) === error.code ? error.message : text(error.code ?? "other"));
   showNumbers(data.user.email);
-  numbers[0].find(".connect").focus();
+  numbers[0].focused = true; // its button, once it is shown
 }
 
 function showNumbers(email) {

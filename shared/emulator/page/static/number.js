@@ -5,7 +5,7 @@ import { text } from "/_page/texts.js";
 import { WppError } from "/_page/wpp-client.js";
 
 const SLOW = 60_000; // milliseconds without a QR after which another click is offered
-const STEP = { idle: 1, working: 1, qr_pending: 2, qr_issued: 2, connected: 3, disconnected: 1, failed: 1, unknown: 0 };
+const STEP = { idle: 1, working: 1, qr_pending: 2, qr_issued: 2, connected: 3, disconnected: 1, failed: 1, unknown: 0, checking: 0 };
 
 export class NumberCard {
   // `id` is null until the number is created; `add` says that this is a further one.
@@ -54,6 +54,7 @@ export class NumberCard {
   // Looks start nothing: another tab may have disconnected the number.
   async look() {
     const signal = this.end();
+    if (this.state === "idle") this.paint("checking");
     await this.during(signal, () => this.watch(signal));
   }
 
