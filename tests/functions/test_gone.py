@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator.faults import Fault
-from wpp.errors import SessionLost, UpstreamRefused
+from tests.support.advancing import Advancing
+from tests.support.intervening import Intervening
+from wpp.config import config_from
+from wpp.errors import KeyRefused, SessionGone, SessionLost, UpstreamRefused
 from wpp.provisioning.options import Options
 from wpp.provisioning.service import connect
+from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
-    from tests.support.advancing import Advancing
+    from emulator.stack import Stack
     from tests.support.callers import Caller
     from wpp.provisioning.service import Connection
-    from wpp.runtime import Runtime
 
 OF_PROXIES = [
     b"<html>404 Not Found</html>",
@@ -26,6 +30,10 @@ OF_PROXIES = [
     b'{"timestamp": "2026-11-28", "status": 404, "error": "Not Found", "path": "/api"}',
     b'{"message": "Route GET:/api not found", "error": "Not Found", "statusCode": 404}',
 ]
+
+
+GONE = b'{"error": "Session not found"}'
+REFUSED = b'{"error": "Invalid API key"}'
 
 
 def called(patient: Runtime, caller: Caller) -> Connection:
@@ -64,7 +72,7 @@ def test_a_lost_session_is_asked_for_once_by_many(caller: Caller, runtime: Runti
 def test_a_session_that_is_not_known_once_is_not_believed_to_be_lost(caller: Caller, patient: Runtime) -> None:
     caller.create()
     starts = caller.session().starts
-    caller.stack.platform_server.inject(Fault("status", status=404, body=b'{"error": "Session not found"}'))
+    caller.stack.platform_server.inject(Fault("status", status=404, body=GONE))
     called(patient, caller)
     assert creations(caller) == 1
     assert caller.session().starts == starts
@@ -105,10 +113,120 @@ def test_a_session_that_stays_lost_is_asked_for_less_and_less_often_until_it_is_
     assert "wppLost" not in caller.row()["settings"]
 
 
+def test_somebody_who_saw_that_a_session_is_lost_before_another_asked_in_vain_does_not_ask_again(
+    caller: Caller, stack: Stack, patient: Runtime, meanwhile: Intervening
+) -> None:
+    caller.create()
+    stack.platform.settings.lost_for_good = True
+    stack.platform.lose(caller.session().name)
+    has_looked, is_noted = Event(), Event()
+    in_doubt = Intervening()
+    second = Runtime(config_from(stack.environment()), Advancing().clock, in_doubt)
+
+    def look() -> None:
+        has_looked.set()
+        is_noted.wait(20)
+
+    with ThreadPoolExecutor(1) as threads:
+        in_doubt.after("GET", "status", look, nth=2)
+
+        def somebody_else_calls() -> None:  # the new credentials are saved, and not yet known to be in vain
+            calling.append(threads.submit(called, second, caller))
+            has_looked.wait(20)
+
+        calling: list[Future[Connection]] = []
+        # The third change of the row, after that of the token and that of the claim.
+        meanwhile.after("PATCH", "messenger_integrations", somebody_else_calls, nth=3)
+        with pytest.raises(SessionLost):
+            called(patient, caller)
+        is_noted.set()
+        with pytest.raises(SessionLost) as lost:
+            calling[0].result()
+    second.close()
+    assert creations(caller) == 2
+    assert 0 < lost.value.retry_after <= 60
+    assert caller.row()["settings"]["wppLost"]["times"] == 1
+
+
+def test_a_session_that_cannot_be_started_because_it_is_not_known_is_asked_for_again(
+    caller: Caller, patient: Runtime, time: Advancing
+) -> None:
+    caller.create()
+    caller.stack.platform.disconnect(caller.session().name)
+    unknown = Fault("start", status=404, body=GONE, times=2)
+    caller.stack.platform_server.inject(unknown)
+    assert called(patient, caller).status in ("starting", "qr_issued")
+    assert (creations(caller), unknown.times) == (2, 0)
+    assert time.waits == [5.0]
+    assert "wppClaim" not in caller.row()["settings"]
+
+
+def test_a_session_that_can_never_be_started_is_lost_until_it_can(
+    caller: Caller, patient: Runtime, time: Advancing
+) -> None:
+    caller.create()
+    caller.stack.platform.settings.create_starts = False
+    caller.stack.platform.disconnect(caller.session().name)
+    caller.stack.platform_server.inject(Fault("start", status=404, body=GONE, times=None))
+    asked = []
+    for wait in (0, 30, 40):
+        time.advance(wait)
+        with pytest.raises(SessionLost):
+            called(patient, caller)
+        asked.append(creations(caller) - 1)
+    assert asked == [1, 1, 2]
+    caller.stack.platform_server.clear_faults()
+    time.advance(10)
+    called(patient, caller)
+    assert caller.session().started_at is not None
+    assert "wppLost" not in caller.row()["settings"]
+
+
+@pytest.mark.parametrize("body", OF_PROXIES)
+def test_a_start_that_a_proxy_answers_404_is_an_error_and_nothing_is_lost(
+    caller: Caller, patient: Runtime, time: Advancing, body: bytes
+) -> None:
+    caller.create()
+    caller.stack.platform.disconnect(caller.session().name)
+    caller.stack.platform_server.inject(Fault("start", status=404, body=body, times=None))
+    with pytest.raises(UpstreamRefused):
+        called(patient, caller)
+    assert creations(caller) == 1
+    assert time.waits == []
+
+
+def test_a_key_that_is_refused_and_then_a_session_that_is_not_known_are_one_of_each(
+    caller: Caller, patient: Runtime
+) -> None:
+    caller.create()
+    caller.scan()
+    caller.stack.platform.revoke_tokens(caller.session().name)
+    # Twice for the two requests of one look, the status and the QR.
+    caller.stack.platform_server.inject(Fault("token", status=403, body=REFUSED, times=2))
+    caller.stack.platform_server.inject(Fault("status", status=404, body=GONE, skip=1))
+    with pytest.raises(SessionGone):
+        called(patient, caller)
+    assert creations(caller) == 1
+    assert called(patient, caller).status == "connected"
+
+
+def test_a_session_that_is_not_known_and_then_a_key_that_is_refused_are_one_of_each(
+    caller: Caller, patient: Runtime
+) -> None:
+    caller.create()
+    caller.scan()
+    caller.stack.platform_server.inject(Fault("status", status=404, body=GONE))
+    caller.stack.platform_server.inject(Fault("token", status=403, body=REFUSED))
+    with pytest.raises(KeyRefused):
+        called(patient, caller)
+    assert creations(caller) == 1
+    assert called(patient, caller).status == "connected"
+
+
 def test_a_session_that_the_platform_knows_only_once_it_was_started_is_started(
     caller: Caller, patient: Runtime
 ) -> None:
-    not_yet = Fault("status", status=404, body=b'{"error": "Session not found"}')
+    not_yet = Fault("status", status=404, body=GONE)
     caller.stack.platform.settings.create_starts = False
     caller.stack.platform_server.inject(not_yet)
     assert called(patient, caller).status == "starting"
@@ -121,7 +239,7 @@ def test_a_key_that_is_refused_once_is_not_replaced(caller: Caller, patient: Run
     caller.scan()
     caller.stack.platform.revoke_tokens(caller.session().name)
     # For the two requests of one look, the status and the QR.
-    caller.stack.platform_server.inject(Fault("token", status=403, body=b'{"error": "Invalid API key"}', times=2))
+    caller.stack.platform_server.inject(Fault("token", status=403, body=REFUSED, times=2))
     assert called(patient, caller).status == "connected"
     assert creations(caller) == 1
     assert time.waits == [2.0]

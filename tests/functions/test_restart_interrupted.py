@@ -19,8 +19,8 @@ from wpp.config import config_from
 from wpp.provisioning import settling
 from wpp.provisioning.disconnect import disconnect
 from wpp.provisioning.look import look
-from wpp.provisioning.options import Target
-from wpp.provisioning.service import connect
+from wpp.provisioning.options import Options, Target
+from wpp.provisioning.service import PLAIN, connect
 from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -128,6 +128,23 @@ def test_a_number_that_is_noted_as_paired_meanwhile_is_not_restarted_whatever_it
     assert meanwhile.has_happened
     assert session.stops == 0
     assert "wppClaim" not in caller.row()["settings"]
+
+
+@pytest.mark.parametrize("options", [PLAIN, Options(force_recreate=True)], ids=["restart", "recreation"])
+def test_a_session_that_somebody_else_restarts_or_recreates_meanwhile_is_left_alone(
+    caller: Caller, stack: Stack, patient: Runtime, time: Advancing, meanwhile: Intervening, options: Options
+) -> None:
+    stuck(caller)
+    session = caller.session()
+    stack.platform.settings.stuck_starting = True
+    time.advance(AFTER)
+    theirs = Runtime(config_from(stack.environment()), time.clock)
+    they = theirs.begin("wpp-create", "id")
+    meanwhile.after("GET", "status", lambda: connect(they, caller.token, options=options))
+    called(patient, caller)
+    theirs.close()
+    assert meanwhile.has_happened
+    assert (session.stops, session.restarts) == (1, 0)
 
 
 def test_a_number_that_is_disconnected_meanwhile_is_not_started(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from wpp.errors import NumberNotFound
@@ -12,7 +11,6 @@ from wpp.provisioning.record import record_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from wpp.provisioning.liveness import Liveness
     from wpp.provisioning.options import KeyedRequest, Target
     from wpp.supabase.rows import Integration
 
@@ -96,11 +94,11 @@ def named_row(organization_id: str, rows: Iterable[Integration], target: Target)
     return found
 
 
-def free_numbers(organization_id: str, rows: Iterable[Integration], liveness: Liveness) -> Iterator[Number]:
+def free_numbers(organization_id: str, rows: Iterable[Integration]) -> Iterator[Number]:
     """The numbers that `add_new` without a key returns rather than adding another, the primary one first.
 
-    Each was never paired as far as its row says, or is the primary one and was disconnected. One that somebody is working on is
-    theirs, and one that was begun with an Idempotency-Key belongs to the key.
+    Each was never paired as far as its row says, also because somebody is just creating it, or is the primary one and was
+    disconnected. One that was begun with an Idempotency-Key belongs to the key.
     """
     rows = list(rows)
     primary = primary_number(organization_id)
@@ -111,16 +109,19 @@ def free_numbers(organization_id: str, rows: Iterable[Integration], liveness: Li
             continue
         record = record_of(row)
         is_free = not record.was_paired or (row is primary_row and record.is_disconnected)
-        if is_free and not record.is_keyed and not liveness.is_live(record):
+        if is_free and not record.is_keyed:
             yield primary if row is primary_row else number_of(row)
 
 
 def further_number(organization_id: str, keyed: KeyedRequest | None, rows: Iterable[Integration]) -> Number:
-    """The number that `add_new` adds: the same one for the same key, and without a key a new one.
+    """The number that `add_new` adds: the same one for the same key, and without a key the same one for everybody who finds the
+    same rows, so that a double click adds one.
 
     Its id for the platform ends in 8 hexadecimal digits, too few to be unique by themselves: taken ones are passed over.
     """
-    seed = keyed.fingerprint if keyed else secrets.token_hex(16)
+    rows = list(rows)
+    known = "\n".join(sorted(row.id for row in rows))
+    seed = keyed.fingerprint if keyed else hashlib.sha256(known.encode()).hexdigest()[:32]
     number = Number(organization_id, f"{organization_id}\n{seed}", keyed_by=keyed.fingerprint if keyed else None)
     row_id = number.row_id
     taken = {record_of(row).platform_id for row in rows if row.id != row_id}

@@ -61,33 +61,35 @@ class _Recovery:
             if client.was_created:
                 raise self._lost(client.row) from error
             problem = error
-        if self._persists(problem, client):
-            return self._replaced(client, problem)
-        return self._started(client)
+        return self._tried_again(client, problem)
 
     def _started(self, client: Client, *, unknown_is_ended: bool = False) -> tuple[Session, SessionState]:
         session = Session(self._invocation, client, self._keyed)
         return session, session.ensure_started(unknown_is_ended=unknown_is_ended)
 
-    def _persists(self, problem: KeyRefused | SessionGone, client: Client) -> bool:
-        """Whether the platform says it again, seconds later. Raises the problem itself if there is no time for that."""
+    def _tried_again(self, client: Client, problem: KeyRefused | SessionGone) -> tuple[Session, SessionState]:
+        """The same seconds later. Only the same problem twice is believed. Raises it if there is no time for that."""
         doubt = KEY_DOUBT if isinstance(problem, KeyRefused) else SESSION_DOUBT
         if doubt >= self._upstream.deadline.remaining():
             raise problem
         self._upstream.clock.sleep(doubt)
         try:
             client.platform.tokens.fetched()
-            client.platform.status()
-        except (KeyRefused, SessionGone):
-            return True
-        return False
+            return self._started(client)
+        except (KeyRefused, SessionGone) as again:
+            if type(again) is not type(problem):
+                raise
+        return self._replaced(client, problem)
 
     def _replaced(self, client: Client, problem: KeyRefused | SessionGone) -> tuple[Session, SessionState]:
         """The session of the client that the platform gives when it is asked again."""
+        row = self._invocation.rows.by_id(client.row.id)
+        if isinstance(problem, SessionGone) and row is not None:
+            self._require_no_pause(row)  # somebody else may have asked in vain since it was read
         fields = {"integration": client.row.id, "problem": problem.problem}
         self._invocation.log.warning("asking the platform for the client again", fields=fields)
         before = client.platform.credentials.session
-        client = Creation(self._invocation, self._number, self._keyed, replacing=client.row).obtain(client.row)
+        client = Creation(self._invocation, self._number, self._keyed, replacing=client.row).obtain(row)
         if not client.may_connect:
             raise problem
         is_another = client.platform.credentials.session != before

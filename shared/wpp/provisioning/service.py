@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from wpp.errors import SessionLost
+from wpp.errors import RowUnreadable, SessionLost
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.access import organization_of_caller
 from wpp.provisioning.creation import Creation
-from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.number import Number, free_numbers, further_number, named_row, number_of, primary_number
 from wpp.provisioning.options import KeyedRequest, Options, Target, keyed_request
 from wpp.provisioning.recovery import running_session
@@ -79,10 +78,10 @@ def _number(organization: Organization, options: Options, target: Target, keyed:
 def _free_session(invocation: Invocation, organization: Organization) -> tuple[Session, SessionState]:
     """Of a number that nobody uses, or of a new one. A candidate that turns out to be in use is passed over."""
     rows = organization.integrations
-    for number in free_numbers(organization.id, rows, Liveness(invocation.memory, invocation.upstream.clock)):
+    for number in free_numbers(organization.id, rows):
         try:
             session, state = _connected(invocation, organization, number)
-        except SessionLost:
+        except (SessionLost, RowUnreadable):
             continue
         if state.state not in _TAKEN:
             return session, state

@@ -6,11 +6,8 @@ import itertools
 import uuid
 from typing import Any
 
-from wpp.clock import Clock
-from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.number import free_numbers, further_number, primary_number
 from wpp.provisioning.options import KeyedRequest
-from wpp.runtime import Memory
 from wpp.supabase.rows import Integration
 
 ORGANIZATION = str(uuid.uuid4())
@@ -19,10 +16,6 @@ KEYED = KeyedRequest("f" * 32, "add_new")
 
 def row(name: str, *, primary: bool = False, active: bool = True, created: str = "1", **settings: Any) -> Integration:
     return Integration(name, ORGANIZATION, active, primary, settings, created, None)
-
-
-def liveness() -> Liveness:
-    return Liveness(Memory(), Clock())
 
 
 def test_the_primary_row_is_the_primary_and_active_one_else_the_oldest_whatever_the_order() -> None:
@@ -53,9 +46,13 @@ def test_a_key_means_the_same_further_number_each_time() -> None:
     assert first.sub_organization_id != other.sub_organization_id
 
 
-def test_without_a_key_each_further_number_is_new() -> None:
-    first, second = (further_number(ORGANIZATION, None, []) for _ in range(2))
-    assert first.row_id != second.row_id
+def test_without_a_key_the_further_number_is_the_same_for_all_who_find_the_same_rows() -> None:
+    known = [row("a"), row("b")]
+    first, again = further_number(ORGANIZATION, None, known), further_number(ORGANIZATION, None, reversed(known))
+    assert first == again
+    others = [further_number(ORGANIZATION, None, found) for found in ([], known[:1], [*known, row(first.row_id)])]
+    assert len({number.row_id for number in [first, *others]}) == 4
+    assert first.row_id != further_number(str(uuid.uuid4()), None, known).row_id
 
 
 def test_free_are_numbers_that_were_never_paired_and_a_primary_one_that_was_disconnected() -> None:
@@ -76,11 +73,11 @@ def test_free_are_numbers_that_were_never_paired_and_a_primary_one_that_was_disc
 
     def free(*names: str) -> list[str]:
         found = [rows[name] for name in names]
-        numbers = list(free_numbers(ORGANIZATION, found, liveness()))
+        numbers = list(free_numbers(ORGANIZATION, found))
         return [name for number in numbers for name in names if number.find(found) is rows[name]]
 
     assert [name for name in rows if free(name)] == [
-        "unpaired primary", "disconnected primary", "unfinished", "unpaired",
+        "unpaired primary", "disconnected primary", "unfinished", "unpaired", "somebody's work",
     ]  # fmt: skip
     assert free("unpaired", "unfinished", "unpaired primary") == ["unpaired primary", "unfinished", "unpaired"]
 
