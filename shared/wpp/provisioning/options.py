@@ -98,7 +98,7 @@ class KeyedRequest(NamedTuple):
         """Whether it was carried out before. Raises IdempotencyKeyReused if that was with other options."""
         before = {self._options_in(record_of(row).settings) for row in rows} - {None}
         if before - {self.options}:
-            raise IdempotencyKeyReused("This Idempotency-Key was used with other options before; use a new one")
+            raise IdempotencyKeyReused("This Idempotency-Key was used with other options, or for another number, before; use a new one")
         return bool(before)
 
     def recorded(self, record: Record, now: float) -> Record:
@@ -117,12 +117,15 @@ class KeyedRequest(NamedTuple):
         return str(entry.get("options")) if isinstance(entry, dict) else None
 
 
-def keyed_request(organization_id: str, function: str, key: str | None, options: Options) -> KeyedRequest | None:
+def keyed_request(
+    organization_id: str, function: str, key: str | None, options: Options, target: Target
+) -> KeyedRequest | None:
     if key is None:
         return None
+    asked_for = f"{options.name} {target.integration_id}" if target.integration_id else options.name
     # Parts joined by a character that none of them has: no two scopes can give the same text.
     text = f"{organization_id}\n{function}\n{key}"
-    return KeyedRequest(hashlib.sha256(text.encode()).hexdigest()[:32], options.name)
+    return KeyedRequest(hashlib.sha256(text.encode()).hexdigest()[:32], asked_for)
 
 
 def _time_of(entry: Any) -> float:

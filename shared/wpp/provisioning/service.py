@@ -54,7 +54,7 @@ def connect(
     UpstreamError, DeadlinePassed.
     """
     organization = organization_of_caller(invocation, access_token)
-    keyed = keyed_request(organization.id, invocation.function, idempotency_key, options)
+    keyed = keyed_request(organization.id, invocation.function, idempotency_key, options, target)
     is_repeated = keyed.is_repeated(organization.integrations) if keyed else False
     if options.add_new and keyed is None:
         session, state = _free_session(invocation, organization)

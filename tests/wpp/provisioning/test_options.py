@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wpp.errors import BadRequest, IdempotencyKeyReused
-from wpp.provisioning.options import KeyedRequest, Options, idempotency_key_from, keyed_request, options_from
+from wpp.provisioning.options import KeyedRequest, Options, Target, idempotency_key_from, keyed_request, options_from
 from wpp.provisioning.record import Record
 from wpp.supabase.rows import Integration
 
@@ -17,7 +17,7 @@ def row(**settings: Any) -> Integration:
 
 
 def keyed(key: str = "key", options: Options = Options(), organization: str = "organization") -> KeyedRequest:  # noqa: B008
-    request = keyed_request(organization, "wpp-create", key, options)
+    request = keyed_request(organization, "wpp-create", key, options, Target())
     assert request
     return request
 
