@@ -98,7 +98,9 @@ class KeyedRequest(NamedTuple):
         """Whether it was carried out before. Raises IdempotencyKeyReused if that was with other options."""
         before = {self._options_in(record_of(row).settings) for row in rows} - {None}
         if before - {self.options}:
-            raise IdempotencyKeyReused("This Idempotency-Key was used with other options, or for another number, before; use a new one")
+            raise IdempotencyKeyReused(
+                "This Idempotency-Key was used with other options, or for another number, before; use a new one"
+            )
         return bool(before)
 
     def recorded(self, record: Record, now: float) -> Record:
