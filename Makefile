@@ -102,13 +102,13 @@ define quietly
 endef
 
 .venv/.run: requirements.lock
-	@command -v $(PYTHON) >/dev/null || { \
+	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo "error: '$(PYTHON)' was not found; wpp-functions needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "error: $$($(PYTHON) --version 2>&1 | head -n 1) is too old; wpp-functions needs 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $$("$(PYTHON)" --version 2>&1 | head -n 1) is too old; wpp-functions needs 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "error: this Python comes without venv; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@$(PYTHON) -m venv .venv
+	@"$(PYTHON)" -m venv .venv
 	@echo "installing into .venv (once, about a minute)"
 	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock)
 	$(call quietly,$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .)
