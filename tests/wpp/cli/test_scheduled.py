@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,8 @@ class Context:
 def _configured(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in fleet.stack.environment().items():
         monkeypatch.setenv(name, value)
+    # The handler of an earlier test in this process would go on writing to that test's standard error.
+    monkeypatch.setattr(logging.getLogger("wpp"), "handlers", [])
 
 
 @pytest.mark.usefixtures("_configured")
