@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from emulator.processes import ROOT, FunctionProcess
+from emulator.processes import GUNICORN, ROOT, FunctionProcess, free_port, server_process
 from tests.support.callers import ADDRESSES, FUNCTIONS
-from tests.support.servers import Calling, reload, start_server, wait_for
+from tests.support.servers import Calling, reload, start_server, wait_for, workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,6 +164,29 @@ def test_a_reload_serves_a_new_function_and_fails_no_request(tmp_path: Path) -> 
     assert calling.failures == []
     assert len(calling.versions) > 100
     assert [answer.text for answer in answers] == ["done"]
+
+
+def test_a_reload_ends_a_worker_that_is_still_starting(tmp_path: Path) -> None:
+    """gunicorn signals an old worker once, and then waits for it."""
+    held, starting = tmp_path / "held", tmp_path / "starting"
+    starting.mkdir()
+    held.touch()
+    configuration = tmp_path / "gunicorn.conf.py"
+    configuration.write_text(
+        f"{GUNICORN.read_text()}\n\nimport pathlib\n\nours = post_fork\n\n\n"
+        "def post_fork(server, worker):\n    ours(server, worker)\n"
+        f"    pathlib.Path({str(starting)!r}, str(os.getpid())).touch()\n"
+        f"    while os.path.exists({str(held)!r}):\n        time.sleep(0.02)\n"
+    )
+    env = {"FUNCTIONS_DIR": str(ROOT / "functions")}
+    with server_process(env, free_port(), workers=2, configuration=configuration) as server:
+        wait_for(lambda: len(list(starting.iterdir())) == 2)
+        before = workers(server)
+        reload(server)
+        wait_for(lambda: len(list(starting.iterdir())) == 4)
+        held.unlink()
+        wait_for(lambda: requests.get(server.url + "/healthz", timeout=5).status_code < 600)
+        wait_for(lambda: not workers(server) & before, seconds=15)
 
 
 def test_a_request_that_never_ends_is_ended_and_harms_no_other(tmp_path: Path) -> None:

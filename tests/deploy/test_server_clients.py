@@ -6,7 +6,6 @@ import http.client
 import socket
 import time
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +13,12 @@ import requests
 
 from emulator.processes import ROOT, FunctionProcess
 from tests.support.callers import Caller, new_caller
-from tests.support.servers import Calling, reload, start_server, wait_for
+from tests.support.servers import Calling, reload, start_server, wait_for, workers
 from tests.support.tls_servers import Authority, relaying, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from emulator.stack import Stack
 
@@ -70,16 +70,18 @@ def test_dripping_clients_hold_up_nobody(server: FunctionProcess, user: Caller) 
         assert requests.post(server.url + CREATE, headers=authorized(user), timeout=2).ok
 
 
-@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
-def test_a_body_that_does_not_arrive_in_time_is_not_waited_for(
-    server: FunctionProcess, user: Caller, framing: str
-) -> None:
-    with begun(server, framing, f"Authorization: Bearer {user.token}") as connection:
-        connection.settimeout(15)
-        status, body = answer(connection)
-        assert status == 408
-        assert b'"code":"body_incomplete"' in body
-        assert connection.recv(1) == b""  # nobody can tell where the next request would begin
+def test_a_body_that_does_not_arrive_in_time_is_not_waited_for(server: FunctionProcess, user: Caller) -> None:
+    with ExitStack() as opened:
+        connections = [
+            opened.enter_context(begun(server, framing, f"Authorization: Bearer {user.token}"))
+            for framing in ("Content-Length: 1000", "Transfer-Encoding: chunked")
+        ]
+        for connection in connections:
+            connection.settimeout(15)
+            status, body = answer(connection)
+            assert status == 408
+            assert b'"code":"body_incomplete"' in body
+            assert connection.recv(1) == b""  # nobody can tell where the next request would begin
 
 
 def test_a_head_that_is_too_large_is_refused(server: FunctionProcess) -> None:
@@ -140,7 +142,3 @@ def get(connection: http.client.HTTPConnection) -> int:
     response = connection.getresponse()
     response.read()
     return response.status
-
-
-def workers(server: FunctionProcess) -> set[str]:
-    return set(Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split())

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import requests
@@ -14,7 +15,6 @@ from emulator.processes import GUNICORN, FunctionProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
 
@@ -30,6 +30,11 @@ def start_server(
 
 def reload(server: FunctionProcess) -> None:
     os.kill(server.pid, signal.SIGHUP)
+
+
+def workers(server: FunctionProcess) -> set[str]:
+    """The process ids of its children."""
+    return set(Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split())
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 import time
 from contextlib import contextmanager
@@ -107,7 +108,12 @@ class _BodyInTime:
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001
-    """Ties the worker to the release that `current` points at now, whatever it imports later."""
+    """Ties the worker to the release that `current` points at now, whatever it imports later.
+
+    And lets a reload end a worker that is still starting: until gunicorn has installed the worker's own signal handlers, those of
+    the master are in place. They would swallow the only SIGTERM, and the worker would outlive the reload by half a minute.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.path[:] = [os.path.realpath(path) for path in sys.path]
     sys.path_importer_cache.clear()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
