@@ -42,9 +42,10 @@ check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	$(BIN)/lint-imports
 	$(if $(NPM),node .venv/tsc/node_modules/typescript/bin/tsc -p tests/client)
 
-# A whole file goes to one of two processes, so that what its tests share is started once; the slowest folders come first.
+# A whole file goes to one process, so that what its tests share is started once; the slowest folders come first. Three processes
+# for two cores: many tests wait for a deadline or for a claim to be known as dead.
 unit: .venv/.dev $(if $(NPM),.venv/.tsc)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 format: .venv/.dev  ## format the code and fix what the linter can fix
 	$(BIN)/ruff format .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import requests
@@ -80,21 +81,15 @@ def _call_to_death(url: str, token: str) -> None:
         requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
 
-def test_a_killed_creation_is_finished_by_the_next_call_to_another_process() -> None:
-    cells = [(step, after_effect) for step in STEPS for after_effect in (False, True)]
+def test_what_was_killed_at_any_step_is_finished_by_the_next_call_to_another_process() -> None:
+    cells = [partial(problems_after_a_kill, step, after_effect=after) for step in STEPS for after in (False, True)]
+    cells += [
+        partial(problems_after_a_killed_disconnection, step, skip, after_effect=after)
+        for step, skip in DISCONNECTING
+        for after in (False, True)
+    ]
     with ThreadPoolExecutor(len(cells)) as threads:
-        found = list(threads.map(lambda cell: problems_after_a_kill(cell[0], after_effect=cell[1]), cells))
-    broken = [problem for problems in found for problem in problems]
-    if broken:
-        pytest.fail("\n".join(broken), pytrace=False)
-
-
-def test_a_killed_disconnection_is_finished_by_the_next_call_to_another_process() -> None:
-    cells = [(step, skip, after_effect) for step, skip in DISCONNECTING for after_effect in (False, True)]
-    with ThreadPoolExecutor(len(cells)) as threads:
-        found = list(
-            threads.map(lambda cell: problems_after_a_killed_disconnection(*cell[:2], after_effect=cell[2]), cells)
-        )
+        found = list(threads.map(lambda cell: cell(), cells))
     broken = [problem for problems in found for problem in problems]
     if broken:
         pytest.fail("\n".join(broken), pytrace=False)

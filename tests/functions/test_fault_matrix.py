@@ -4,9 +4,9 @@ Each cell breaks one call in one way, once or for as long as the function asks. 
 and the next call without the fault must end with one client, one active row with its key, and the right session. The platform
 is one that gives an organization a new client each time it is asked, unless it is asked under the same idempotency key.
 
-What cannot end differently is run once. Both functions are the same code up to the saved key, so `wpp_provision` has cells only
-for what comes after it. A fault that the functions cannot tell from another one (TWINS) is tried with `create` alone: the tests
-of the transport try it in every form.
+What cannot end differently is run once. Both functions are the same code up to the started session, so `wpp_provision` has cells
+only for what comes after it. A fault that the functions cannot tell from another one (TWINS) is tried with `create` alone: the
+tests of the transport try it in every form.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ if TYPE_CHECKING:
 DISCONNECT = "wpp_disconnect"
 DEADLINE = 1.5  # seconds
 MOST_REQUESTS = 60  # of one call, whatever goes wrong
-LANES = 12
+LANES = 16
 
 # Each with what must hold before the call happens: a new organization, an offline session, a lost answer, a known connection.
 CALLS = [
+    ("offline", "start"),  # first: a start that may have had its effect is given 10 seconds
     *[
         ("new", call)
         for call in ("auth.user", "rest.GET.profiles", f"rest.POST.{ROWS}", "create", f"rest.PATCH.{ROWS}")
     ],
     *[("new", call) for call in ("token", "status", "qr", "webhook")],
-    ("offline", "start"),
     ("offline", "webhook"),
     ("lost answer", f"rest.GET.{ROWS}"),
     *[("known", call) for call in ("auth.user", "rest.GET.profiles", "status", "qr")],
     ("recreate", "stop"),
 ]
-AFTER_CREATION = {"status", "qr", "start"}
+AFTER_CREATION = {"status", "qr"}
 # Of the other functions those that the connecting ones do not make, or make something else of. The number is known.
 OF_OTHERS = [
     ("wpp_status", "status"), ("wpp_status", "qr"), ("wpp_qr", "qr"),
@@ -169,7 +169,7 @@ def problems_of(cell: Cell, lane: Lane) -> list[str]:
         problems += problems_of_disconnecting(caller, lane)
     function = cell.function if cell.function in CONNECTING else CREATE
     after = caller.call_at(lane.url(function))
-    if cell.call == "start":  # one that may have had its effect is given 10 seconds, and these deadlines are shorter
+    if cell.call == "start":  # the deadlines here are shorter than the 10 seconds
         for _ in range(12):
             if after.status_code != 504:
                 break
