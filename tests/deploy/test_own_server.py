@@ -273,7 +273,7 @@ def test_an_interrupted_deployment_puts_the_old_release_back(server: Server) -> 
     before, served = server.version(), (server.dest / "current").resolve()
     server.change("functions/wpp_create/main.py", "\n# interrupted\n")
     process = server.start(RESTART="sleep 0.2", WAIT="6")
-    wait_for(lambda: (server.dest / "current").resolve() != served)
+    wait_for(lambda: (server.dest / "current").resolve() != served, seconds=60)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
