@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.skipif(
         not CHROMIUM and not os.environ.get("CI"), reason="there is no chromium: apt-get install chromium"
     ),
-    pytest.mark.skipif(not shutil.which("npm") and not os.environ.get("CI"), reason="supabase-js is fetched with npm"),
 ]
 # A browser for tests needs no network.
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -99,6 +98,7 @@ def test_a_person_connects_two_numbers_through_a_fault_disconnects_one_and_conne
 ) -> None:
     page = opened()
     signed_in(page)
+    expect(page.locator("#fetched")).to_contain_text("supabase-js, fetched once from the npm registry")
     page.get_by_role("button", name="Connect WhatsApp").click()
     page.clock.run_for(2000)
     expect(page.locator("figure img")).to_be_visible()
@@ -351,13 +351,26 @@ def test_an_outdated_connection_is_not_shown_beside_an_error(opened: Any, local:
     expect(card.get_by_role("status")).to_contain_text("Connected")
 
 
-def test_without_supabase_js_the_page_says_what_is_missing(local: Local, browser: Browser) -> None:
+def test_without_supabase_js_the_page_says_so_and_the_rest_of_it_works(local: Local, browser: Browser) -> None:
     context = browser.new_context(locale="en-US")
     page = context.new_page()
-    page.route("**/_page/supabase.js", lambda route: route.fulfill(status=503, body="npm is not installed"))
+    page.route(
+        "**/_page/supabase.js", lambda route: route.fulfill(status=503, body="registry.example cannot be reached")
+    )
     page.goto(f"{local.url}/")
-    expect(page.locator("#trouble")).to_have_text("supabase-js could not be loaded: npm is not installed")
+    expect(page.locator("#trouble")).to_contain_text("supabase-js could not be fetched")
+    expect(page.locator("#trouble")).to_contain_text("registry.example cannot be reached")
     expect(page.get_by_role("button", name="Sign in")).to_be_disabled()
+    expect(page.locator("#fetched")).to_be_hidden()
+    page.get_by_label("Database answers 503").check()
+    expect(page.locator("#faults-on")).to_have_text("1 on")
+    page.get_by_role("button", name="1 min: three QR codes later").click()
+    expect(page.locator("#clock")).to_have_text("+1 min")
+    requests.post(f"{local.functions_url}/wpp-status", timeout=10)
+    expect(page.locator(".call").filter(has_text="missing_authorization")).to_be_visible()
+    page.get_by_role("button", name="Reset everything").click()
+    page.locator("dialog").get_by_role("button", name="Reset everything").click()
+    expect(page.locator("#faults-on")).to_be_hidden()
     context.close()
 
 

@@ -34,18 +34,18 @@ async function start() {
   if (loaded) await offerSignIn();
 }
 
-function loadLibrary() {
-  return new Promise((resolve) => {
-    const script = document.createElement("script");
-    script.src = "/_page/supabase.js";
-    script.onload = () => resolve(true);
-    script.onerror = async () => {
-      const why = await fetch("/_page/supabase.js").then((answer) => answer.text()).catch(() => text("ended"));
-      complain(`${text("library")}: ${why}`);
-      resolve(false);
-    };
-    document.head.append(script);
-  });
+async function loadLibrary() {
+  const answer = await fetch("/_page/supabase.js").catch(() => null);
+  if (!answer?.ok) {
+    complain(`${text("library")} ${answer ? await answer.text() : text("ended")}`);
+    return false;
+  }
+  const script = document.createElement("script");
+  script.src = "/_page/supabase.js"; // cached by now
+  document.head.append(script);
+  await new Promise((resolve) => script.addEventListener("load", resolve));
+  $("fetched").hidden = false;
+  return true;
 }
 
 async function offerSignIn() {
@@ -146,7 +146,7 @@ function showClock() {
 
 async function reset() {
   if (!(await post("reset", {}))) return;
-  createWppClient(supabase).giveUp();
+  if (supabase) createWppClient(supabase).giveUp();
   location.reload();
 }
 
