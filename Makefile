@@ -1,5 +1,9 @@
-# `make` alone lists the targets. The first `run` or `test` makes .venv from the locks by itself.
-PYTHON ?= python3
+# `make` alone lists the targets. The first `run` or `test` makes .venv from the locks by itself, with the newest installed Python
+# from 3.11 to 3.14. If none of them has venv, the one that lacks it is reported.
+PYTHON ?= $(shell for needed in 'ensurepip, venv' sys; do \
+  for python in python3.14 python3.13 python3.12 python3.11 python3; do \
+  "$$python" -c "import sys, $$needed; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))" 2>/dev/null && \
+  { echo "$$python"; exit; }; done; done; echo python3)
 BIN := .venv/bin
 OSLS := .venv/osls/node_modules/.bin/osls
 NPM := $(shell command -v npm)
@@ -14,7 +18,7 @@ help:  ## list the targets
 run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=] [SCHEMA=product.sql]
 	@$(BIN)/python -m emulator run $(if $(PORT),--port $(PORT)) $(if $(SCHEMA),--schema $(SCHEMA))
 
-demo: .venv/.run  ## the same, unattended: sign in, connect, draw the QR, simulate the scan, end "connected"
+demo: .venv/.run  ## the same, unattended, beside it: sign in, connect, draw the QR, simulate the scan, end "connected"
 	@$(BIN)/python -m emulator demo $(if $(PORT),--port $(PORT))
 
 bench: .venv/.dev  ## measure latency, cost, cold starts and growth, and check the budgets: [SINCE=commit]
@@ -102,18 +106,29 @@ define quietly
   else echo "error: the installation failed: $$(sed -n 's/^ERROR: //p' .venv/install.log | tail -n 1) (see .venv/install.log)"; fi >&2; exit 1; }
 endef
 
-.venv/.run: requirements.lock
+# A venv holds absolute paths: one that was moved is made anew. So is one that is not finished, has lost its Python, or has another
+# one than `make PYTHON=…` names.
+IDENTITY := -c 'import sys; print(sys.base_prefix, sys.version)'
+ANEW := $(shell test -x .venv/bin/python && test "$$(cat .venv/.run 2>/dev/null)" = "$$(pwd -P)" \
+  $(if $(filter command,$(origin PYTHON)),&& test "$$("$(PYTHON)" $(IDENTITY) 2>&1)" = "$$(.venv/bin/python $(IDENTITY))") \
+  || echo --clear)
+INSTEAD = make $(or $(firstword $(MAKECMDGOALS)),run) PYTHON=/path/to/python3.12
+.PHONY: anew
+
+.venv/.run: requirements.lock $(if $(ANEW),anew)
+	$(eval PYTHON := $(PYTHON))
 	@command -v "$(PYTHON)" >/dev/null || { \
-	  echo "error: '$(PYTHON)' was not found; wpp-functions needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	  echo "error: '$(PYTHON)' was not found; wpp-functions needs Python 3.11 or newer: $(INSTEAD)" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "error: $$("$(PYTHON)" --version 2>&1 | head -n 1) is too old; wpp-functions needs 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	  echo "error: $$("$(PYTHON)" --version 2>&1 | head -n 1) is too old; wpp-functions needs 3.11 or newer: $(INSTEAD)" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
-	  echo "error: this Python comes without venv; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@"$(PYTHON)" -m venv .venv
-	@echo "installing into .venv (once, about a minute)"
+	  echo "error: $(PYTHON) comes without venv; on Debian and Ubuntu:" \
+	  "apt install $$("$(PYTHON)" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(ANEW) .venv
+	@echo "installing into .venv with $$(.venv/bin/python --version) (once, about a minute)"
 	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock)
 	$(call quietly,$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .)
-	@touch $@
+	@pwd -P >$@
 
 .venv/.build: .venv/.run requirements-build.lock
 	@echo "installing the build tools into .venv (once, about a minute)"
