@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import requests
 
@@ -18,6 +18,9 @@ from emulator import terminal
 from emulator.local import CannotStartError, Local, local_stack, own_environment, require_free, served
 from emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION, DEMO_PASSWORD
 from emulator.terminal import say, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PORT = 54321
 _HIGHEST_PORT = 65535 - 9
@@ -42,16 +45,16 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    has_terminal = os.isatty(0)  # asked now: one that is closed during the start was still one
+    is_wanted = _starter()
     if os.environ.get("SUPABASE_URL"):
         require_free(options.port)
         _require_config()
         with served(own_environment(), options.port, show=True) as server:
             say(f"The functions are at {server.url}/functions/v1/ and talk to {os.environ['SUPABASE_URL']}")
-            _wait_for_ctrl_c(has_terminal=has_terminal)
+            _wait_for_ctrl_c(is_wanted)
     with local_stack(options.port, show=True, own=own_environment(), schema_file=options.schema) as local:
         say(_described(local))
-        _wait_for_ctrl_c(has_terminal=has_terminal)
+        _wait_for_ctrl_c(is_wanted)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -151,9 +154,17 @@ def _require_config() -> None:
         raise CannotStartError(str(error)) from error
 
 
-def _wait_for_ctrl_c(*, has_terminal: bool) -> NoReturn:
-    """Or for the terminal to close: behind `make`, only `make` gets that signal."""
-    while os.isatty(0) or not has_terminal:
+def _starter() -> Callable[[], bool]:
+    """Tells whether the terminal and the `make` that are there now are still there.
+
+    Behind `make`, only `make` is told that the terminal closes; and a `make` that is killed tells nobody.
+    """
+    has_terminal, has_make, parent = os.isatty(0), "MAKELEVEL" in os.environ, os.getppid()
+    return lambda: (os.isatty(0) or not has_terminal) and (os.getppid() == parent or not has_make)
+
+
+def _wait_for_ctrl_c(is_wanted: Callable[[], bool]) -> NoReturn:
+    while is_wanted():
         time.sleep(1)
     sys.exit(128 + signal.SIGHUP)
 
@@ -183,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     real = "; with SUPABASE_URL set, the functions alone, talking to the systems that the environment names"
     run = command("run", _run, PORT, f"serve until Ctrl-C{real}")
     run.add_argument("--schema", type=Path, metavar="FILE", help="SQL with the product's own tables, in place of ours")
-    command("demo", _demo, PORT, 'sign in, connect, draw the QR, play the scan, end with "connected"')
+    command("demo", _demo, 0, 'sign in, connect, draw the QR, play the scan, end with "connected"')
     execute = command("exec", _exec, 0, "run a command with the stack's addresses and keys in its environment")
     execute.add_argument("command", nargs="+", metavar="COMMAND", help="after `--`; its exit status is the result")
     return parser

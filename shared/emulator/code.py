@@ -35,14 +35,15 @@ class Code:
         self.sources = {"functions": functions, "shared/wpp": wpp}
         self._numbers = count()
         self._temporary = tempfile.TemporaryDirectory(prefix="wpp-functions-", ignore_cleanup_errors=True)
-        self._folder = Path(self._temporary.name)
-        self._serving = self._folder / "serving"
-        self._copies = re.compile(rf"{re.escape(str(self._folder))}/\w+/({'|'.join(self.sources)})")
+        self.folder = Path(self._temporary.name)
+        """Temporary: of the copies."""
+        self._serving = self.folder / "serving"
+        self._copies = re.compile(rf"{re.escape(str(self.folder))}/\w+/({'|'.join(self.sources)})")
         self._served: deque[Path] = deque()
         self._trial: subprocess.Popen[str] | None = None
         self._ended = False
         self._trial_seconds = trial_seconds
-        self.server_configuration = Path(shutil.copy(GUNICORN, self._folder))
+        self.server_configuration = Path(shutil.copy(GUNICORN, self.folder))
 
     def environment(self) -> dict[str, str]:
         """Makes a server load the serving copy when it starts or reloads."""
@@ -50,7 +51,7 @@ class Code:
 
     def copied(self) -> Path:
         """A copy of the code as it is now. Raises OSError, and leaves nothing behind, if not all of it can be read."""
-        copy = self._folder / str(next(self._numbers))
+        copy = self.folder / str(next(self._numbers))
         try:
             for name, source in self.sources.items():
                 shutil.copytree(source, copy / name, ignore=_no_code, ignore_dangling_symlinks=True)
@@ -102,7 +103,7 @@ class Code:
 
     def serve(self, copy: Path) -> None:
         """Has the next server or worker load this copy."""
-        new = self._folder / "new"
+        new = self.folder / "new"
         new.symlink_to(copy)
         new.replace(self._serving)
         self._served.append(copy)

@@ -120,7 +120,9 @@ def served(env: Mapping[str, str], port: int, *, show: bool) -> Iterator[Functio
         output = stack.enter_context(_printed(code)) if show else None
         # Python takes compiled code for the source's if size and whole second are the same, as after two quick saves.
         env = {**env, **code.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
-        started = server_process(env, port, show=output or show, configuration=code.server_configuration)
+        started = server_process(
+            env, port, show=output or show, configuration=code.server_configuration, guarded=code.folder
+        )
         server = stack.enter_context(started)
         try:
             _wait_until_it_serves(server)
@@ -167,7 +169,8 @@ def require_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise CannotStartError(
-                f"port {port} is in use: stop what listens there (another `make run`?) or take another (PORT=, --port)"
+                f"port {port} is in use, perhaps by another `make run` or by the Supabase CLI (`supabase stop` ends that): "
+                "end it, or take other ports, any free ones with `make run PORT=0`"
             ) from None
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 GUNICORN = ROOT / "shared/deploy/selfhosted/gunicorn.conf.py"
+_GUARD = Path(__file__).with_name("guard.py")
 _START_TIMEOUT = 30.0  # seconds
 
 
@@ -54,10 +55,14 @@ class FunctionProcess:
         show: bool | IO[bytes] = False,
         python: Path | str = sys.executable,
         cwd: Path = ROOT,
+        guarded: Path | None = None,
     ) -> None:
-        """With `show` the output goes to the terminal instead, or to the file that `show` is."""
+        """With `show` the output goes to the terminal instead, or to the file that `show` is. With `guarded`, the server ends
+        with this process even if that is killed, and the folder `guarded` is removed."""
         self._show = show
-        self._arguments = [str(python), *arguments]
+        guard = [sys.executable, "-I", "-S", str(_GUARD), str(guarded)] if guarded else []
+        self._arguments = [*guard, str(python), *arguments]
+        self._is_guarded = guarded is not None
         self._cwd = cwd
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -72,6 +77,7 @@ class FunctionProcess:
             self._arguments,
             cwd=self._cwd,
             env=self._env,
+            stdin=subprocess.PIPE if self._is_guarded else None,
             stdout=None if self._show is True else self._show or self._output,
             stderr=None if self._show is True else subprocess.STDOUT,
             start_new_session=True,
@@ -117,6 +123,8 @@ class FunctionProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(10)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def stop(self) -> None:
         # Killed: on SIGTERM, gunicorn gives each client that keeps its connection open two seconds to come back.
@@ -147,7 +155,9 @@ def server_process(
     show: bool | IO[bytes] = False,
     workers: int = 1,
     configuration: Path = GUNICORN,
+    guarded: Path | None = None,
 ) -> FunctionProcess:
     """All functions under the product's server, with the configuration that is deployed. Not ready yet."""
     arguments = ["-m", "gunicorn", "--config", str(configuration), "--bind", f"127.0.0.1:{port}"]
-    return FunctionProcess([*arguments, "--workers", str(workers), "--log-level", "warning"], env, port, show=show)
+    arguments += ["--workers", str(workers), "--log-level", "warning"]
+    return FunctionProcess(arguments, env, port, show=show, guarded=guarded)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -18,7 +19,11 @@ LOADED = "loaded"
 """The last line of a successful trial: code that ends the process with status 0 does not print it."""
 
 
+_SECONDS = 60  # more than anybody waits: for a trial whose stack was killed
+
+
 def main(folder: Path) -> int:
+    signal.alarm(_SECONDS)
     try:
         from wpp.faas.server import is_function  # loads all of `wpp` that functions use
 

@@ -20,6 +20,7 @@ import pytest
 import requests
 
 from emulator.processes import ROOT
+from tests.support.servers import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,9 +147,14 @@ def test_code_that_is_broken_at_the_start_is_one_line_and_a_hanging_trial_ends_w
     terminal: Terminal, folder: Path
 ) -> None:
     (folder / "hello/main.py").write_text("def hello(request:\n")
-    with Terminal([*STACK, "run", "--port", "0"], CLEAN | {"FUNCTIONS_DIR": str(folder)}) as broken:
+    as_by_make = ["sh", "-c", '"$@"; exit 0', "make", *STACK, "run", "--port", "0"]
+    env = CLEAN | {"FUNCTIONS_DIR": f"{folder}/.", "MAKELEVEL": "1"}
+    with Terminal(as_by_make, env) as broken:
         broken.read_until(rf"error:\S* {re.escape(str(folder))}/hello/main.py:1 SyntaxError.*not served")
         broken.read_until("Ctrl-C ends it all")
+        assert processes_with(env["FUNCTIONS_DIR"])
+        broken.process.kill()  # `make` alone: the stack notices
+        wait_for(lambda: not processes_with(env["FUNCTIONS_DIR"]))
 
     terminal.read_until("Ctrl-C ends it all")
     (folder / "hello/main.py").write_text("import time\ntime.sleep(60)\n")
@@ -192,7 +198,11 @@ def test_run_says_in_one_line_which_settings_it_lacks() -> None:
 
 
 def test_the_demo_ends_connected_and_has_no_colours_where_nobody_sees_them() -> None:
-    demo = [*STACK, "demo", "--port", "0"]
+    # As on macOS, whose Python lacks these.
+    bare = (
+        "import os, runpy, select\ndel os.sched_getaffinity, os.pidfd_open, os.memfd_create, os.eventfd, select.epoll\n"
+    )
+    demo = [sys.executable, "-c", f"{bare}runpy.run_module('emulator', run_name='__main__')", "demo"]
     ran = subprocess.run(demo, cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.endswith("wpp-create: connected\n")
@@ -244,7 +254,7 @@ def test_a_port_in_use_is_one_line() -> None:
         command = [*STACK, "run", "--port", str(port)]
         ran = subprocess.run(command, cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=30, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
-    assert ran.stderr.startswith(f"error: port {port} is in use")
+    assert ran.stderr.startswith(f"error: port {port} is in use, perhaps by another `make run` or by the Supabase CLI")
 
 
 @pytest.mark.parametrize("port", ["-1", "65530", "many"])
@@ -269,9 +279,88 @@ def test_what_an_install_lacks_is_one_line(tmp_path: Path) -> None:
         assert (ran.returncode, last.startswith("make: ***"), last.count("\n")) == (2, True, 1)
         return first
 
-    assert failed("PYTHON=no-such-python").startswith("error: 'no-such-python' was not found")
+    missing = failed("PYTHON=no-such-python")
+    assert missing.startswith("error: 'no-such-python' was not found")
+    assert missing.endswith(": make run PYTHON=/path/to/python3.12")
     old = tmp_path / "python3.8"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.8.1 || exit 1\n')
     old.chmod(0o755)
     assert failed(f"PYTHON={old}").startswith("error: Python 3.8.1 is too old")
+    bare = tmp_path / "python3.12"
+    bare.write_text('#!/bin/sh\ncase "$2" in *ensurepip*) exit 1 ;; *print*) echo python3.12-venv ;; esac\n')
+    bare.chmod(0o755)
+    assert failed(f"PYTHON={bare}").endswith("comes without venv; on Debian and Ubuntu: apt install python3.12-venv")
     assert failed(f"PYTHON={sys.executable}").startswith("error: pip cannot reach a package index")
+
+
+@pytest.mark.parametrize(
+    ("pythons", "chosen"),
+    [
+        (
+            {"python3.14": "exit 127", "python3.13": "exit 0", "python3.12": "exit 0"},
+            "python3.13",
+        ),  # pyenv's shims exit 127
+        ({"python3": "exit 0"}, "python3"),
+        (
+            {"python3.12": 'case "$2" in *venv*) exit 1 ;; esac', "python3": "exit 1"},
+            "python3.12",
+        ),  # reported for lacking venv
+        ({}, "python3"),
+    ],
+)
+def test_the_newest_python_that_fits_is_found(tmp_path: Path, pythons: dict[str, str], chosen: str) -> None:
+    for name in ("python3.14", "python3.13", "python3.12", "python3.11", "python3"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{pythons.get(name, 'exit 1')}\n")
+        (tmp_path / name).chmod(0o755)
+    assert f'"{chosen}" -m venv --clear .venv\n' in planned(tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}")
+
+
+def test_a_venv_is_made_anew_once_it_was_moved_or_is_to_have_another_python(tmp_path: Path) -> None:
+    bin_, stamp = tmp_path / ".venv/bin", tmp_path / ".venv/.run"
+    bin_.mkdir(parents=True)
+    (bin_ / "python").symlink_to(sys.executable)
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    assert " -m venv --clear .venv\n" in planned(tmp_path)  # not finished
+    stamp.write_text(f"{tmp_path}\n")
+    assert "up to date" in planned(tmp_path)
+    assert "up to date" in planned(tmp_path, f"PYTHON={sys.executable}")
+    assert '"no-such-python" -m venv --clear .venv\n' in planned(tmp_path, "PYTHON=no-such-python")
+    stamp.write_text("/where/it/was\n")
+    assert " -m venv --clear .venv\n" in planned(tmp_path)
+    stamp.write_text(f"{tmp_path}\n")
+    (bin_ / "python").unlink()
+    (bin_ / "python").symlink_to("/no/longer/there")
+    assert " -m venv --clear .venv\n" in planned(tmp_path)
+
+
+def planned(folder: Path, *arguments: str, **env: str) -> str:
+    """What make would do for .venv in `folder`."""
+    (folder / "requirements.lock").touch()
+    os.utime(folder / "requirements.lock", (0, 0))
+    command = ["make", "-n", "-f", str(ROOT / "Makefile"), ".venv/.run", *arguments]
+    ran = subprocess.run(command, cwd=folder, env=CLEAN | env, capture_output=True, text=True, timeout=30, check=True)
+    return ran.stdout
+
+
+def test_a_guarded_server_ends_with_its_starter_even_when_that_is_killed(tmp_path: Path) -> None:
+    server = (
+        "import os, signal, subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"
+        "os.kill(int(os.environ['STARTER']), signal.SIGKILL)\n"
+        "time.sleep(100)\n"
+    )
+    starter = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom emulator.processes import FunctionProcess\n"
+        "env = {'STARTER': str(os.getpid())}\n"
+        "FunctionProcess(['-c', sys.argv[1]], env, 1, show=True, guarded=Path(sys.argv[2]))\ntime.sleep(100)\n"
+    )
+    (tmp_path / "copies").mkdir()
+    reading, writing = os.pipe()
+    command = [sys.executable, "-c", starter, server, str(tmp_path / "copies")]
+    ran = subprocess.run(command, env=CLEAN, stdout=writing, timeout=30, check=False)
+    os.close(writing)
+    assert ran.returncode == -signal.SIGKILL
+    assert select.select([reading], [], [], 20)[0]  # its end: nobody is left who could write
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+    assert not (tmp_path / "copies").exists()
