@@ -110,7 +110,7 @@ def _json_of(response: requests.Response, status: int) -> dict[str, Any]:
     except requests.JSONDecodeError:
         body = None
     if response.status_code != status:
-        reason = f": {body.get('error')}" if isinstance(body, dict) else ""
+        reason = f": {body.get('code')}: {body.get('error')}" if isinstance(body, dict) else ""
         raise _Failed(f"{response.status_code} instead of {status}{reason}")
     if not isinstance(body, dict):
         raise _Failed(f"{status} with a body that is not a JSON object")

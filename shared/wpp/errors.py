@@ -29,7 +29,8 @@
     ├── DeadlinePassed           504  deadline_passed
     └── CreationInProgress       503  creation_in_progress  with Retry-After
 
-Texts are safe to show: they never hold a credential or a piece of an upstream's answer.
+Texts are safe to show: they never hold a credential or a piece of an upstream's answer. Those for the operator are in the log
+alone: who calls can neither use them nor has to know how we are configured.
 """
 
 from __future__ import annotations
@@ -41,16 +42,19 @@ SYSTEM_NAMES: dict[System, str] = {"supabase": "Supabase", "platform": "WPP Plat
 
 
 class WppError(Exception):
-    """The root; never raised itself. `str(error)` is the text for the caller."""
+    """The root; never raised itself. `str(error)` is the text, for the caller unless it is `for_operator`."""
 
     status: ClassVar[int] = 500
     code: str = "internal_error"
     retryable: ClassVar[bool] = False
     """Whether the same request may well succeed in a moment."""
+    for_operator: ClassVar[bool] = False
+    """Whether the text tells the operator what to mend. The caller then reads what the function says in its place."""
 
 
 class NotConfigured(WppError):
     code = "not_configured"
+    for_operator = True
 
 
 class CallerError(WppError):
@@ -173,6 +177,7 @@ class UpstreamError(WppError):
 
 class UpstreamRefused(UpstreamError):
     suffix = "refused"
+    for_operator = True
 
 
 class KeyRefused(UpstreamRefused):
@@ -202,6 +207,7 @@ class RowUnreadable(WppError):
     """What others wrote in the place of ours: to overwrite it might lose something of value."""
 
     code = "row_unreadable"
+    for_operator = True
 
     def __init__(self, row_id: str, field: str, problem: str) -> None:
         super().__init__(f"{field} of row {row_id} in messenger_integrations {problem}: correct it or clear it")
@@ -236,6 +242,7 @@ class HolderRefused(WppError):
     """Another request created the client while this one waited, and was refused: both get the same answer."""
 
     status = 502
+    for_operator = True
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)

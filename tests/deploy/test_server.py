@@ -79,7 +79,7 @@ def test_an_unknown_name_is_404_in_the_functions_own_shape(server: FunctionProce
     assert answer.status_code == 404
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert (body["success"], body["code"]) == (False, "not_found")
+    assert (body["success"], body["code"], body["retryable"]) == (False, "not_found", False)
     assert body["error"]
 
 
@@ -88,7 +88,8 @@ def test_a_function_that_fails_to_import_answers_500_and_the_log_says_why(server
     answer = requests.post(f"{server.url}/functions/v1/{name.replace('_', '-')}", timeout=5)
 
     assert answer.status_code == 500
-    assert (answer.json()["success"], answer.json()["code"]) == (False, "function_broken")
+    body = answer.json()
+    assert (body["success"], body["code"], body["retryable"]) == (False, "function_broken", False)
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     lines = [
         line for line in server.output().splitlines() if "cannot be loaded" in line and f'"function": "{name}"' in line

@@ -97,9 +97,12 @@ def test_another_version_than_expected_fails(server: FunctionProcess) -> None:
 def test_functions_that_are_not_configured_fail() -> None:
     with start_server(ROOT / "functions") as unconfigured:
         smoked = make_smoke(unconfigured.url)
+        log = unconfigured.output()
 
     assert smoked.returncode == 1
-    assert all("500 instead of 401: Not configured" in line for line in lines(smoked, "no token"))
+    assert all("500 instead of 401: not_configured: WhatsApp" in line for line in lines(smoked, "no token"))
+    assert "WPP_SECRET" not in smoked.stdout  # whoever asks, without a token
+    assert log.count("SUPABASE_SERVICE_ROLE_KEY is missing; WPP_SECRET is missing") == len(lines(smoked, "no token"))
     assert all(" ok " in line for line in lines(smoked, "health"))
 
 

@@ -25,6 +25,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from emulator.faults import Fault
 from emulator.processes import ROOT, free_port, server_process
 from tests.support.callers import ADDRESSES, Caller, new_caller
+from wpp.errors import SYSTEM_NAMES, CallerError, HolderRefused, UpstreamError, WppError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -222,6 +223,55 @@ def test_every_example_of_an_answer_fits_its_schema(description: Any) -> None:
                         validate(content["schema"], example, description)
                         seen += 1
     assert seen > 20
+
+
+def test_the_code_the_description_and_the_readme_agree_on_each_error(description: Any) -> None:
+    kinds = [*subclasses(WppError)]
+    raised = {code: (kind.status, kind.retryable) for kind in kinds for code in codes_of(kind)}
+    raised |= {"internal_error": (500, False), "function_broken": (500, False)}  # what is no WppError
+    rows = re.findall(r"^\| (\d{3})\b[^|]*\| (`[^|]*`) \| (yes|no) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert {
+        code: (int(status), can_help == "yes")
+        for status, codes, can_help in rows
+        for code in re.findall("`(.*?)`", codes)
+    } == raised
+
+    schemas = description.raw_schema["components"]["schemas"]
+    documented = set()
+    for path in description.raw_schema["paths"].values():
+        for status, response in path["post"]["responses"].items():
+            if int(status) >= 400:
+                schema = response["content"]["application/json"]["schema"]
+                documented |= {(code, int(status)) for code in described_codes(schema, schemas)}
+    at_provision = ("organization_not_found", 400)
+    not_a_status_of_an_operation = ("method_not_allowed", 405)
+    expected = {(code, status) for code, (status, _) in raised.items()} | {at_provision}
+    assert documented == expected - {not_a_status_of_an_operation}
+    assert set(schemas["RetryableCode"]["enum"]) == {code for code, (_, can_help) in raised.items() if can_help}
+
+
+def subclasses(kind: type[WppError]) -> Iterator[type[WppError]]:
+    for found in kind.__subclasses__():
+        if found not in (CallerError, UpstreamError, HolderRefused):  # never raised, or with the code of another one
+            yield found
+        yield from subclasses(found)
+
+
+def codes_of(kind: type[WppError]) -> set[str]:
+    if not issubclass(kind, UpstreamError):
+        return {kind.code}
+    return {f"{system}_{kind.suffix}" for system in SYSTEM_NAMES} - {"aws_refused"}  # that is not_configured
+
+
+def described_codes(schema: Any, schemas: Any) -> set[str]:
+    """The values that `code` may have."""
+    if "$ref" in schema:
+        return described_codes(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    code = schema.get("properties", {}).get("code", {})
+    if "$ref" in code:
+        code = schemas[code["$ref"].rpartition("/")[2]]
+    found = {code["const"]} if "const" in code else set(code.get("enum", ()))
+    return found.union(*(described_codes(part, schemas) for part in schema.get("allOf", ())))
 
 
 def validate(schema: dict[str, Any], instance: Any, description: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from emulator.faults import Fault
-from tests.support.callers import CONNECTING, FUNCTIONS, Caller, new_caller
+from tests.support.callers import CONNECTING, FUNCTIONS, PROVISION, Caller, new_caller
 from tests.support.forging import Forge
 from wpp.config import config_from
 from wpp.runtime import Runtime
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tests.support.projects import Project
 
 MARK = "written-by-the-upstream"
+UNAVAILABLE = {
+    PROVISION: "WhatsApp сейчас недоступен. Обратитесь к администратору: причина записана в журнале.",
+    "": "WhatsApp is unavailable right now. Please contact your administrator: the log has the reason.",
+}
 
 
 @pytest.fixture
@@ -44,9 +48,14 @@ def test_a_changed_platform_secret_is_noticed_only_where_a_client_is_made(
     monkeypatch.setattr(project.stack.platform, "wpp_secret", "the-new-secret")
     assert [user.call(function).json()["session"] for function in CONNECTING] == [session] * len(CONNECTING)
     for function in CONNECTING:
+        process = project.processes[function]
+        seen = len(process.output())
         answer = new_caller(project.stack, project.processes).call(function)
         assert (answer.status_code, answer.json()["code"]) == (502, "platform_refused")
-        assert "WPP_SECRET" in answer.json()["error"]
+        assert answer.json()["error"] == UNAVAILABLE.get(function, UNAVAILABLE[""])
+        (line,) = [line for line in process.output()[seen:].splitlines() if '"ERROR"' in line]
+        assert "refused with status 401: is WPP_SECRET right?" in line
+        assert answer.json()["request_id"] in line
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -59,6 +59,8 @@ class Function(NamedTuple):
     """Whether a `GET` with a query is a call. Without one it is the check of which version is deployed."""
     error_texts: Mapping[type[WppError], tuple[int, str]] = MappingProxyType({})
     """Status and text where they differ from the error's own."""
+    operator_text: str = "WhatsApp is unavailable right now. Please contact your administrator: the log has the reason."
+    """What the caller reads in the place of a text that is for the operator."""
 
 
 class Process:
@@ -162,7 +164,8 @@ class _RequestHandler:
         return {"success": True, **result.fields, **warnings}, result.headers
 
     def _failure(self, error: WppError) -> tuple[int, dict[str, Any], dict[str, str]]:
-        status, text = self._function.error_texts.get(type(error), (error.status, str(error)))
+        text = self._function.operator_text if error.for_operator else str(error)
+        status, text = self._function.error_texts.get(type(error), (error.status, text))
         extra: dict[str, str] = {}
         if isinstance(error, MethodNotAllowed):
             extra["Allow"] = "POST, GET, OPTIONS"

@@ -104,7 +104,7 @@ def _unforeseen(error: Exception) -> flask.Response:
 def _error(status: int, code: str, text: str) -> flask.Response:
     if flask.request.method == "OPTIONS":
         return flask.Response(status=204, headers=preflight_headers(cors_allow_origin()))
-    body = {"success": False, "error": text, "code": code}
+    body = {"success": False, "error": text, "code": code, "retryable": False}
     return _response(json_answer(status, body, cors_headers(cors_allow_origin())))
 
 
