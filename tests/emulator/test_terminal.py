@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 STACK = [sys.executable, "-m", "emulator"]
 CLEAN = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "TERM": "xterm", "LANG": "C.UTF-8"}
+OF_VERSION = f'exec {sys.executable} -c "import sys; sys.version_info = (3, {{}}, 1); $2"'
 HELLO = "def hello(request):\n    return {'answer': 'one'}\n"
 
 
@@ -306,6 +307,15 @@ def test_what_an_install_lacks_is_one_line(tmp_path: Path) -> None:
             "python3.12",
         ),  # reported for lacking venv
         ({}, "python3"),
+        (
+            {
+                "python3.13": OF_VERSION.format(15),
+                "python3.12": OF_VERSION.format(10),
+                "python3": OF_VERSION.format(11),
+            },
+            "python3",
+        ),
+        ({"python3.14": OF_VERSION.format(14), "python3": OF_VERSION.format(11)}, "python3.14"),
     ],
 )
 def test_the_newest_python_that_fits_is_found(tmp_path: Path, pythons: dict[str, str], chosen: str) -> None:

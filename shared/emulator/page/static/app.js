@@ -146,7 +146,7 @@ function showClock() {
 
 async function reset() {
   if (!(await post("reset", {}))) return;
-  if (supabase) createWppClient(supabase).giveUp();
+  createWppClient(supabase).giveUp();
   location.reload();
 }
 
