@@ -30,7 +30,7 @@ export const en = {
   errorsOnly: "Errors only", noErrors: "No errors.", rows: "Stored rows", noRows: "Nothing stored yet.", active: "active", inactive: "inactive",
   replay: "Replay", curl: "Copy as curl", answer: "Response", sent: "Request", request: "Request", response: "Response",
   roundTrips: { one: "round trip", other: "round trips" }, calls: { one: "call", other: "calls" },
-  library: "Nobody can sign in here, because supabase-js could not be fetched; faults, clock and inspector work without it. Reload to try again. The reason:",
+  library: "Sign-in is unavailable: supabase-js could not be fetched. Faults, clock and inspector work without it. Reload to try again. Reason:",
   fetched: "This page uses supabase-js, fetched once from the npm registry and checked against its hash.",
   platform_refused: "WhatsApp cannot be connected right now. The problem is on our side.",
   platform_unavailable: "WPP Platform cannot be reached. Try again in a moment.",
