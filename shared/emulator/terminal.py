@@ -115,7 +115,8 @@ def _answered(record: dict[str, Any]) -> str:
     colour = "green" if status < 400 else "yellow" if status < 500 else "red"
     calls = f"{_counted(record['upstream_calls'], 'call')} in {_counted(record['round_trips'], 'round trip')}"
     timing = styled(f"{record['duration_ms']:>8.1f} ms  {calls}", "dim")
-    return f"{styled(str(status), colour)} {timing}  {record.get('code') or ''}".rstrip()
+    parts = [timing, record.get("code"), record.get("reason"), styled(record["request_id"], "dim")]
+    return f"{styled(str(status), colour)} {'  '.join(part for part in parts if part)}"
 
 
 def _coloured(level: str, message: str) -> str:

@@ -92,6 +92,11 @@ def functions_dir(env: Mapping[str, str] = os.environ) -> Path:
     return Path(env.get("FUNCTIONS_DIR", "").strip() or "functions").resolve()
 
 
+def metrics_port(env: Mapping[str, str] = os.environ) -> str | None:
+    """The port on which the server of all functions shows its metrics; None if it keeps none."""
+    return env.get("METRICS_PORT", "").strip() or None
+
+
 def log_level(env: Mapping[str, str] = os.environ) -> int:
     """The level that LOG_LEVEL names; INFO if it names no level, since a typo there must not take the functions down."""
     return logging.getLevelNamesMapping().get(env.get("LOG_LEVEL", "").strip().upper(), logging.INFO)

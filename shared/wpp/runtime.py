@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from wpp.clock import Clock, Deadline, Ticker
 from wpp.http.threads import submit
-from wpp.http.upstream import Trace, Upstream
+from wpp.http.trace import Trace
+from wpp.http.upstream import Upstream
 from wpp.recent import Recent, Shared
 from wpp.supabase.caller import CallerCheck
 from wpp.supabase.rows import Rows
@@ -92,6 +93,10 @@ class Invocation:
     @property
     def log(self) -> InvocationLog:
         return invocation_log(self.function, self.request_id, self.organization_id)
+
+    def count(self, event: str) -> None:
+        """For the metrics."""
+        self.upstream.trace.events[event] += 1
 
     def warn(self, text: str) -> None:
         """For what went wrong without failing the call: in the log and in the answer's `warnings`, once."""

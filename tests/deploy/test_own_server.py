@@ -40,7 +40,7 @@ class Server:
             shutil.copytree(ROOT / name, self.project / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "requirements-server.lock", self.project)
         self.dest = folder / "dest"
-        self.port = free_port()
+        self.port, self.metrics_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.dest.mkdir()
         (self.dest / "env").write_text("".join(f"{name}={value}\n" for name, value in stack.environment().items()))
@@ -76,6 +76,7 @@ class Server:
             "BIND": f"127.0.0.1:{self.port}",
             "HEALTH_URL": f"{self.url}/healthz",
             "WAIT": "10",
+            "METRICS_PORT": str(self.metrics_port),
             **settings,
         }
         command = [sys.executable, "-m", "deploy.own_server", "deploy"]

@@ -120,7 +120,7 @@ def test_run_says_what_is_where_picks_up_changes_and_ends_with_ctrl_c(terminal: 
     while requests.post(url, timeout=10).json() != {"answer": "two"}:
         assert time.monotonic() < give_up, terminal.shown
     requests.post(url.replace("hello", "wpp-create"), timeout=10)
-    terminal.read_until(r"wpp-create +\S*401\S* .*missing_authorization\r\n")
+    terminal.read_until(r"wpp-create +\S*401\S* .*missing_authorization .*[0-9a-f]{32}\S*\r\n")
 
     (folder / "boom").mkdir()
     (folder / "boom/main.py").write_text("def boom(request):\n    return 1 / 0\n")

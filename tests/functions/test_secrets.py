@@ -37,7 +37,7 @@ def test_a_caller_cannot_black_out_words_of_the_log(project: Project) -> None:
         "duration_ms",
         "wpp-create",
         "upstream_calls",
-        "the token is not accepted",
+        "reason",
         "organization",
     ):
         requests.post(process.url, headers={"Authorization": f"Bearer {word}", "apikey": word}, timeout=10)
@@ -84,7 +84,7 @@ def test_headers_of_a_caller_cannot_forge_a_line(project: Project) -> None:
     for line in lines:
         assert set(json.loads(line)) <= {
             "time", "level", "message", "function", "request_id", "status", "code", "duration_ms", "upstream_calls",
-            "round_trips", "upstream_ms", "organization",
+            "round_trips", "upstream_ms", "organization", "reason", "upstream",
         }  # fmt: skip
         assert "forged" not in line
         assert re.fullmatch(r"[\x20-\x7e]*", line)

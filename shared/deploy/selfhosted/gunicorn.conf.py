@@ -1,6 +1,6 @@
 """How gunicorn serves all functions on a server of one's own. Its command line, and GUNICORN_CMD_ARGS, win over this file.
 
-    FUNCTIONS_DIR=functions REQUEST_LIMIT_SECONDS=60 gunicorn --config gunicorn.conf.py --bind 127.0.0.1:9100
+    FUNCTIONS_DIR=functions REQUEST_LIMIT_SECONDS=60 BIND=127.0.0.1:9100 METRICS_PORT=9101 gunicorn --config gunicorn.conf.py
 
 Nothing of `wpp` is imported here: the master process must not hold an old version of it when a reload (SIGHUP) starts
 workers on a new one. Nor is anything that uses `ssl`, such as `requests`: a worker patches it for gevent when it starts.
@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -60,7 +63,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 wsgi_app = "wpp.faas.server:app_from_environment()"
-bind = "127.0.0.1:9100"
+bind = [os.environ.get("BIND", "").strip() or "127.0.0.1:9100"]
+_METRICS_PORT = os.environ.get("METRICS_PORT", "").strip()
+if _METRICS_PORT:
+    bind.append(f"{bind[0].rpartition(':')[0]}:{_METRICS_PORT}")
+    # Where the workers keep their metrics, so that any of them answers for all. The files of those that have ended count too.
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="wpp-metrics-")
 
 # A call mostly waits: for Supabase, for the platform, and up to 20 seconds for a QR. On gevent one that waits costs 0.1 MB and
 # no thread. Two processes, so that there is one left while the other is replaced: one answers about 400 calls a second.
@@ -120,6 +129,19 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001
     if soft != resource.RLIM_INFINITY and soft < _FILES:
         wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
+    """Nobody waits at a worker that has ended. As prometheus_client's mark_process_dead, which cannot be imported here."""
+    if not _METRICS_PORT:
+        return
+    for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob(f"gauge_live*_{worker.pid}.db"):
+        path.unlink()
+
+
+def on_exit(server: Any) -> None:  # noqa: ARG001
+    if _METRICS_PORT:
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def pre_request(worker: Any, request: Any) -> None:

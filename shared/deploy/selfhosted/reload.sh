@@ -2,7 +2,8 @@
 #
 #   sh DEST/current/reload.sh      config from DEST/env, log in DEST/gunicorn.log, process id in DEST/gunicorn.pid
 #
-# DEST/env has one NAME=value a line, as systemd's EnvironmentFile: data, of which nothing is run or expanded.
+# It listens at BIND (127.0.0.1:9100), and for Prometheus on METRICS_PORT (9101). DEST/env has one NAME=value a line, as systemd's
+# EnvironmentFile: data, of which nothing is run or expanded.
 set -eu
 dest=$(cd "$(dirname "$0")/.." && pwd)
 pid=$(cat "$dest/gunicorn.pid" 2>/dev/null || true)
@@ -26,6 +27,6 @@ if [ -f "$dest/env" ]; then
     done <"$dest/env"
 fi
 cd /
-PYTHONPATH=$dest/current/shared:$dest/current/packages FUNCTIONS_DIR=$dest/current/functions \
-    exec "${PYTHON:-python3}" -m gunicorn --config "$dest/current/gunicorn.conf.py" --bind "${BIND:-127.0.0.1:9100}" \
+PYTHONPATH=$dest/current/shared:$dest/current/packages FUNCTIONS_DIR=$dest/current/functions METRICS_PORT=${METRICS_PORT:-9101} \
+    exec "${PYTHON:-python3}" -m gunicorn --config "$dest/current/gunicorn.conf.py" \
     --daemon --pid "$dest/gunicorn.pid" --error-logfile "$dest/gunicorn.log" --capture-output

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from wpp.config import is_lambda
 from wpp.faas import logs
-from wpp.faas.function import Function, prepare, refresh, respond
+from wpp.faas.embedded_metrics import EmbeddedMetrics
+from wpp.faas.function import Function, prepare, refresh, report_to, respond
 from wpp.faas.messages import MAX_BODY_BYTES, Request
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Context(Protocol):
 def handler(function: Function) -> Handler:
     """The handler of a function. On Lambda, what a first call would wait for is prepared here, while the instance starts."""
     if is_lambda():
+        report_to(EmbeddedMetrics())
         prepare()
         _after_each_restore(_refresh)
     return partial(serve, function)

@@ -6,7 +6,7 @@ _ALLOWED_HEADERS = (
     "authorization, x-client-info, apikey, content-type, x-region, x-retry-count, x-supabase-api-version, "
     "idempotency-key, traceparent, tracestate, baggage"
 )
-_EXPOSED_HEADERS = "Idempotent-Replayed, Retry-After, Server-Timing, X-Request-Id"
+_EXPOSED_HEADERS = "Idempotent-Replayed, Retry-After, Server-Timing, X-Request-Id, X-Trace-Id"
 _MAX_AGE = "86400"  # seconds for which a browser need not ask again
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import secrets
@@ -16,7 +17,8 @@ from wpp.errors import InvalidToken, MethodNotAllowed, WppError
 from wpp.faas import logs
 from wpp.faas.cors import cors_headers, preflight_headers
 from wpp.faas.messages import Answer, Request, json_answer
-from wpp.http.upstream import Trace
+from wpp.faas.reports import CallReport, Observer, Observers
+from wpp.http.trace import Trace, trace_context_from
 from wpp.runtime import Invocation, Runtime, invocation_log
 from wpp.supabase.caller import bearer_token
 from wpp.version import VERSION
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from wpp.runtime import InvocationLog
 
 _LONGEST_RETRY_AFTER = 300  # seconds: the longest that an upstream may make our callers wait
+_MOST = 20  # upstream requests that are named one by one
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
 
 
@@ -67,6 +70,7 @@ class Process:
     """Holds the runtime, which the first call that needs it creates. After a failure the next call tries again."""
 
     def __init__(self) -> None:
+        self.observers = Observers()
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
 
@@ -104,6 +108,16 @@ def refresh() -> None:
     _PROCESS.refresh()
 
 
+def current_runtime() -> Runtime:
+    """Raises NotConfigured."""
+    return _PROCESS.runtime()
+
+
+def report_to(observer: Observer) -> None:
+    """Tells it of every call from now on."""
+    _PROCESS.observers.add(observer)
+
+
 def respond(function: Function, request: Request) -> Answer:
     """Never raises: whatever goes wrong becomes an answer in the functions' own shape, with CORS headers."""
     origin = cors_allow_origin()
@@ -126,23 +140,32 @@ class _RequestHandler:
         self._request = request
         self._headers = headers
         self._request_id = _request_id(request)
-        self._trace = Trace(Clock())
+        self._trace = Trace(Clock(), trace_context_from(request.headers))
         self._log: InvocationLog = invocation_log(function.name, self._request_id, None)
 
     def answer(self) -> Answer:
+        _PROCESS.observers.began(self._function.name)
         code: str | None = None
+        reason: str | None = None
         try:
             status, (body, extra) = 200, self._run()
         except WppError as error:
             code = error.code
             status, body, extra = self._failure(error)
+            reason = error.reason if isinstance(error, InvalidToken) else str(error)
         except Exception:  # noqa: BLE001 - the last boundary: the runtimes would answer with HTML and without CORS headers
             code, status, extra = "internal_error", 500, {}
             body = self._error_body("Internal error", code, retryable=False)
             self._log.exception("an unforeseen error")
-        self._log_outcome(status, code)
+        self._log_outcome(status, code, reason)
+        report = CallReport(
+            self._function.name, status, code, self._trace.elapsed(), self._trace, bool(body.get("qrcode"))
+        )
+        _PROCESS.observers.answered(report)
         headers = {**self._headers, **extra}
         headers |= {"X-Request-Id": self._request_id, "Server-Timing": self._server_timing()}
+        if self._trace.context is not None:
+            headers["X-Trace-Id"] = self._trace.context.trace_id
         return json_answer(status, body, headers)
 
     def _run(self) -> tuple[dict[str, Any], Mapping[str, str]]:
@@ -172,34 +195,37 @@ class _RequestHandler:
         retry_after = getattr(error, "retry_after", None)
         if retry_after is not None:
             extra["Retry-After"] = str(math.ceil(min(retry_after, _LONGEST_RETRY_AFTER)))
-        if isinstance(error, InvalidToken):
-            self._log.info("the token is not accepted: %s", error.reason)
-        elif status >= 500:
-            self._log.error("%s", error)
         return status, self._error_body(text, error.code, retryable=error.retryable), extra
 
     def _error_body(self, text: str, code: str, *, retryable: bool) -> dict[str, Any]:
         shown = {"success": False, "error": text, "code": code, "retryable": retryable}
         return {**shown, "request_id": self._request_id, **self._function.error_fields}
 
-    def _log_outcome(self, status: int, code: str | None) -> None:
-        trace = self._trace
-        self._log.info(
+    def _log_outcome(self, status: int, code: str | None, reason: str | None) -> None:
+        trace, context = self._trace, self._trace.context
+        self._log.log(
+            logging.ERROR if status >= 500 else logging.WARNING if status >= 400 else logging.INFO,
             "answered",
             fields={
                 "status": status,
                 "code": code,
-                "duration_ms": round(trace.elapsed() * 1000, 1),
+                "reason": reason,
+                "duration_ms": _ms(trace.elapsed()),
                 "upstream_calls": len(trace.requests),
                 "round_trips": trace.round_trips,
-                "upstream_ms": round(trace.waited * 1000, 1),
+                "upstream_ms": _ms(trace.waited),
+                "upstream": ", ".join(
+                    f"{r.system}.{r.name} {r.result} {_ms(r.duration)}" for r in trace.requests[:_MOST]
+                ),
+                "trace_id": context and context.trace_id,
+                "span_id": context and context.span_id,
             },
         )
 
     def _server_timing(self) -> str:
         trace = self._trace
         summary = f'upstream;dur={trace.waited * 1000:.1f};desc="{len(trace.requests)} calls, {trace.round_trips} round trips"'
-        calls = [f"{r.system}.{r.name};dur={r.duration * 1000:.1f}" for r in trace.requests[:20]]
+        calls = [f"{r.system}.{r.name};dur={r.duration * 1000:.1f}" for r in trace.requests[:_MOST]]
         return ", ".join([f"total;dur={trace.elapsed() * 1000:.1f}", summary, *calls])
 
 
@@ -209,3 +235,7 @@ def _request_id(request: Request) -> str:
         if candidate and _REQUEST_ID.fullmatch(candidate):
             return candidate
     return secrets.token_hex(16)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)

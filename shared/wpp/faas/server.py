@@ -2,6 +2,9 @@
 
     FUNCTIONS_DIR/wpp_create/main.py, target `wpp_create`   →   /functions/v1/wpp-create   and   /wpp-create
 
+/healthz tells whether this process serves its functions, /readyz whether Supabase and WPP Platform can be reached. /metrics is
+for Prometheus, on the port METRICS_PORT alone, to which no gateway leads.
+
 The short path is for gateways that strip the prefix. A folder with a `main.py` is a function: a new one needs no registration.
 A folder is not a function if its name begins with an underscore, as `_shared`, or is not a valid Python name.
 A function that cannot be imported does not affect the others: its address answers 500, and the log has the reason.
@@ -18,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 import flask
 from werkzeug.exceptions import HTTPException
 
-from wpp.config import cors_allow_origin, functions_dir
+from wpp.config import cors_allow_origin, functions_dir, metrics_port
 from wpp.faas import logs
 from wpp.faas.cors import cors_headers, preflight_headers
+from wpp.faas.function import current_runtime, report_to
 from wpp.faas.messages import json_answer
+from wpp.faas.readiness import Readiness
 from wpp.version import VERSION
 
 if TYPE_CHECKING:
@@ -57,7 +62,17 @@ def create_app(folder: Path) -> flask.Flask:
         state["release"] = folder.resolve().parent.name  # tells two deployments of one version apart
         return _response(json_answer(503 if broken else 200, state, {}))
 
+    readiness = Readiness(current_runtime)
+
+    def ready() -> flask.typing.ResponseReturnValue:
+        found = readiness.check()
+        is_ready = set(found.values()) == {"ok"}
+        return _response(json_answer(200 if is_ready else 503, {"success": is_ready, **found}, {}))
+
     app.add_url_rule("/healthz", "health", health, methods=["GET"])
+    app.add_url_rule("/readyz", "ready", ready, methods=["GET"])
+    if port := metrics_port():
+        _serve_metrics(app, port)
     app.view_functions["call"] = call
     for rule in ("/functions/v1/<name>", "/<name>"):
         # For every method, also one that Flask does not know: a function itself refuses the methods that it does not serve.
@@ -66,6 +81,19 @@ def create_app(folder: Path) -> flask.Flask:
     app.register_error_handler(HTTPException, lambda error: _error(error.code or 500, "bad_request", error.name))
     app.register_error_handler(Exception, _unforeseen)
     return app
+
+
+def _serve_metrics(app: flask.Flask, port: str) -> None:
+    from wpp.faas import prometheus  # installed for this server alone
+
+    report_to(prometheus.Metrics())
+
+    def metrics() -> flask.typing.ResponseReturnValue:
+        if flask.request.environ.get("SERVER_PORT") != port:
+            return _error(404, "not_found", "There is no function at this address")
+        return flask.Response(prometheus.exposition(), content_type=prometheus.CONTENT_TYPE)
+
+    app.add_url_rule("/metrics", "metrics", metrics, methods=["GET"])
 
 
 def is_function(path: Path) -> bool:

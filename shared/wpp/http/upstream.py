@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import random
-import threading
 from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from wpp.errors import System, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamUnreadable
+from wpp.errors import UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout, UpstreamUnreadable
 from wpp.http import exact_json
 from wpp.http.messages import Request, Response, TransportFailed
 from wpp.http.threads import T, submit
+from wpp.http.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
     from wpp.clock import Clock, Deadline
+    from wpp.errors import System
+    from wpp.http.trace import TracedRequest
     from wpp.http.transport import Transport
 
+_LOG = logging.getLogger("wpp")
 MAX_ATTEMPTS = 4
 _BACKOFF_BASE, _BACKOFF_CAP = 0.1, 2.0
 
@@ -42,51 +46,6 @@ class Credential(Protocol):
 
 def is_unauthorized(response: Response) -> bool:
     return response.status in (401, 403)
-
-
-class TracedRequest(NamedTuple):
-    system: System
-    name: str
-    duration: float
-    """Seconds."""
-
-
-class Trace:
-    """The upstream requests of one invocation, and how long they took.
-
-    A round trip is a stretch of time with at least one request under way: requests that overlap share one.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.requests: list[TracedRequest] = []
-        self.round_trips = 0
-        self.waited = 0.0
-        """Seconds with at least one request under way."""
-        self._begin = self.clock.monotonic()
-        self._lock = threading.Lock()
-        self._under_way = 0
-        self._round_trip_began = 0.0
-
-    def elapsed(self) -> float:
-        return self.clock.monotonic() - self._begin
-
-    def begin(self) -> float:
-        with self._lock:
-            now = self.elapsed()
-            if self._under_way == 0:
-                self.round_trips += 1
-                self._round_trip_began = now
-            self._under_way += 1
-            return now
-
-    def end(self, request: Request, started: float) -> None:
-        with self._lock:
-            now = self.elapsed()
-            self._under_way -= 1
-            if self._under_way == 0:
-                self.waited += now - self._round_trip_began
-            self.requests.append(TracedRequest(request.system, request.name, now - started))
 
 
 class Upstream:
@@ -136,6 +95,8 @@ class Upstream:
         """
         body = None if request.payload is None else exact_json.dumps(request.payload)
         headers = {**request.headers, "X-Request-Id": self.request_id}
+        if self.trace.context is not None:
+            headers |= self.trace.context.headers
         if body is not None:
             headers["Content-Type"] = "application/json"
         give_up = self.clock.monotonic() + (float("inf") if request.patience is None else request.patience)
@@ -186,14 +147,18 @@ class Upstream:
 
     def _send_once(self, request: Request, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Response:
         timeout = self.deadline.cap(timeout, f"waiting for {request.name}")
-        started = self.trace.begin()
+        started, result = self.trace.begin(), "broken"
         try:
             response = self._transport.send(request.method, request.url, headers, body, timeout)
+            result = str(response.status)
         except TransportFailed as error:
             kind = UpstreamTimeout if error.timed_out else UpstreamUnreadable if error.too_large else UpstreamBroken
+            result = "timeout" if error.timed_out else "too_large" if error.too_large else "broken"
             raise kind(request.system, request.name, str(error)) from error
         finally:
-            self.trace.end(request, started)
+            traced = self.trace.end(request, result, started)
+            if _LOG.isEnabledFor(logging.DEBUG):
+                self._log(traced)
         status = response.status
         if status == 429 or status >= 500:
             problem = "is too busy" if status == 429 else "failed"
@@ -206,6 +171,10 @@ class Upstream:
                 retry_after=_retry_after(response),
             )
         return response
+
+    def _log(self, traced: TracedRequest) -> None:
+        fields = {"request_id": self.request_id, "call": f"{traced.system}.{traced.name}", "result": traced.result}
+        _LOG.debug("upstream request", extra={"wpp": {**fields, "ms": round(traced.duration * 1000, 1)}})
 
 
 def refusal(system: System, name: str, response: Response, reason: str = "") -> UpstreamRefused:

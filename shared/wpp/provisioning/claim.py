@@ -72,18 +72,22 @@ class HeldClaim:
         it was read.
         """
         self._row_id = row.id
-        looks = 0
+        looks, was_dead = 0, False
 
         def claim(current: Integration) -> Mapping[str, Any] | None:
-            nonlocal looks
+            nonlocal looks, was_dead
             looks += 1
             if self._is_in(record_of(current)) or not is_free(current):
                 return None
+            was_dead = record_of(current).claim is not None
             return {"settings": self._claimed(writable_record_of(current)).settings}
 
         sent = self._clock.monotonic()
         changed = self._invocation.rows.change(row, claim)
-        return self._hold(changed, sent), looks == 1
+        held = self._hold(changed, sent)
+        if was_dead and self.row is not None:
+            self._invocation.count("claim_taken_over")
+        return held, looks == 1
 
     def adopt(self, row: Integration) -> None:
         """Holds a claim of ours that turned up in the row although the response to placing it was lost."""

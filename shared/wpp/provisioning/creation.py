@@ -197,6 +197,7 @@ class Creation:
             self._credentials = self._ask_platform(record)
             # Logged before it is saved, so that a client without a row can be found.
             fields = {"integration": row.id, "platform_id": record.platform_id, "session": self._credentials.session}
+            self._invocation.count("client_created")
             self._invocation.log.info("client created", fields=fields)
         platform = platform_client(self._invocation, self._credentials)
         with self._upstream.alongside(lambda: wait_for_token(self._invocation, platform)) as token_future:

@@ -152,6 +152,7 @@ class Start:
             return self._started(claim)
         if state.state is not State.STARTING:
             return state
+        self._invocation.count("restart")
         self._invocation.warn("the session did not get to its QR and was started again")
         with suppress(SessionGone):
             self._platform.stop(_STOP_PATIENCE, once=True, fence=claim.confirm)
@@ -187,6 +188,7 @@ class Start:
         claim.confirm()
         self._updates.record_start()
         self._was_sent = True
+        self._invocation.count("start")
 
     def _settled_state(self, seconds: float) -> SessionState:
         return settled_state(self._upstream, self._platform, seconds)

@@ -126,6 +126,7 @@ class RowUpdates:
 
     def observe(self, state: SessionState) -> None:
         """What a session's state tells about its number for good."""
+        self._invocation.upstream.trace.session_state = state.state.name.lower()
         self._seen_known = True
         self._seen_paired = self._seen_paired or state.state in (State.CONNECTED, State.PAIRING)
         self._seen_qr = self._seen_qr or state.qr is not None

@@ -12,7 +12,8 @@ from tests.support.tls_servers import response, serving
 from wpp.clock import Clock, Deadline
 from wpp.errors import DeadlinePassed, UpstreamBroken, UpstreamTimeout
 from wpp.http.messages import Request
-from wpp.http.upstream import Trace, Upstream, retry_delay
+from wpp.http.trace import Trace
+from wpp.http.upstream import Upstream, retry_delay
 
 if TYPE_CHECKING:
     import socket
@@ -132,10 +133,10 @@ def test_overlapping_requests_are_one_round_trip() -> None:
     first = trace.begin()
     second = trace.begin()
     seconds[0] = 1
-    trace.end(Request("platform", "status", "GET", "x"), first)
+    trace.end(Request("platform", "status", "GET", "x"), "200", first)
     seconds[0] = 2
-    trace.end(Request("platform", "qr", "GET", "x"), second)
+    trace.end(Request("platform", "qr", "GET", "x"), "200", second)
     third = trace.begin()
     seconds[0] = 5
-    trace.end(Request("platform", "start", "POST", "x"), third)
+    trace.end(Request("platform", "start", "POST", "x"), "200", third)
     assert (len(trace.requests), trace.round_trips, trace.waited) == (3, 2, 5.0)

@@ -1,0 +1,119 @@
+"""/metrics of the server of one's own, over several workers, beside what its log and the systems behind it counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from emulator.faults import Fault
+from emulator.processes import ROOT, FunctionProcess, free_port
+from tests.support.callers import new_caller
+from tests.support.servers import start_server, wait_for, workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from emulator.stack import Stack
+
+CREATE = "/functions/v1/wpp-create"
+
+
+class Metered:
+    def __init__(self, server: FunctionProcess, port: int) -> None:
+        self.server = server
+        self.metrics_url = f"http://127.0.0.1:{port}/metrics"
+
+    def samples(self, name: str, *labels: str) -> Counter[tuple[str, ...]]:
+        """Of one metric by the values of these labels."""
+        found: Counter[tuple[str, ...]] = Counter()
+        for family in text_string_to_metric_families(requests.get(self.metrics_url, timeout=5).text):
+            for sample in family.samples:
+                if sample.name == name and sample.value:
+                    found[tuple(sample.labels[label] for label in labels)] += int(sample.value)
+        return found
+
+
+@pytest.fixture
+def metered(stack: Stack, tmp_path: Path) -> Iterator[Metered]:
+    port, metrics_port = free_port(), free_port()
+    env = {"METRICS_PORT": str(metrics_port), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    binds = ["--bind", f"127.0.0.1:{metrics_port}"]
+    assert port != metrics_port
+    with start_server(ROOT / "functions", {**stack.environment(), **env}, binds) as server:
+        yield Metered(server, metrics_port)
+
+
+def test_the_metrics_agree_with_the_log_and_with_what_the_systems_counted(metered: Metered, stack: Stack) -> None:
+    url = metered.server.url + CREATE
+    callers = [new_caller(stack, {}) for _ in range(6)]
+    stack.platform.settings.qr_delay = 0
+    stack.supabase_server.clear()
+    stack.platform_server.clear()
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda caller: caller.call_at(url), callers))
+    stack.platform_server.inject(Fault("status", status=503, times=3))
+    for caller in callers:
+        caller.call_at(url)
+    requests.post(url, headers={"Authorization": "Bearer a.b.c"}, timeout=5)
+
+    lines = [json.loads(line) for line in metered.server.output().splitlines() if '"answered"' in line]
+    answered = Counter((line["function"], str(line["status"]), line.get("code", "ok")) for line in lines)
+    assert answered[("wpp-create", "401", "invalid_token")] == 1
+    assert metered.samples("wpp_calls_total", "function", "status", "code") == answered
+    servers = {"supabase": stack.supabase_server, "platform": stack.platform_server}
+    received = Counter[tuple[str, ...]](
+        (system, one.call, str(one.status)) for system, server in servers.items() for one in server.received
+    )
+    assert metered.samples("wpp_upstream_requests_total", "system", "call", "result") == received
+    assert received[("platform", "status", "503")] == 3
+    assert metered.samples("wpp_events_total", "event")[("client_created",)] == 6
+    assert metered.samples("wpp_qr_seconds_count", "function")[("wpp-create",)] == 12
+    assert metered.samples("wpp_session_states_total", "state")[("qr_required",)] == 12
+    assert metered.samples("wpp_calls_in_progress", "function") == {}
+
+    counted = metered.samples("wpp_calls_total", "function")
+    for worker in workers(metered.server):
+        os.kill(int(worker), signal.SIGKILL)
+    wait_for(lambda: requests.get(metered.metrics_url, timeout=5).ok)
+    assert metered.samples("wpp_calls_total", "function") == counted
+
+
+def test_who_waits_is_counted_until_answered_or_until_the_worker_ends(metered: Metered, stack: Stack) -> None:
+    url = metered.server.url + "/functions/v1/wpp-provision"
+    stack.platform.settings.qr_delay = 1000
+    caller = new_caller(stack, {})
+    waiting = {("wpp-provision",): 1}
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(
+            lambda: requests.post(url, headers={"Authorization": f"Bearer {caller.token}"}, timeout=30)
+        )
+        wait_for(lambda: metered.samples("wpp_calls_in_progress", "function") == waiting)
+        for worker in workers(metered.server):
+            os.kill(int(worker), signal.SIGKILL)
+        with pytest.raises(requests.ConnectionError):
+            answer.result()
+    wait_for(lambda: metered.samples("wpp_calls_in_progress", "function") == {})
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/functions/v1/metrics", "/functions/v1/wpp-create/metrics"])
+def test_the_metrics_are_not_where_the_gateway_leads(metered: Metered, path: str) -> None:
+    assert requests.get(metered.server.url + path, timeout=5).status_code == 404
+
+
+def test_readiness_is_another_address_than_liveness(metered: Metered, stack: Stack) -> None:
+    stack.platform_server.inject(Fault("*", status=503, times=None))
+    ready = requests.get(metered.server.url + "/readyz", timeout=10)
+    assert (ready.status_code, ready.json()) == (
+        503,
+        {"success": False, "supabase": "ok", "platform": "platform_unavailable"},
+    )
+    assert requests.get(metered.server.url + "/healthz", timeout=5).status_code == 200
