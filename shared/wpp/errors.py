@@ -48,7 +48,7 @@ class WppError(Exception):
     code: str = "internal_error"
     retryable: ClassVar[bool] = False
     """Whether the same request may well succeed in a moment."""
-    for_operator: ClassVar[bool] = False
+    for_operator: bool = False
     """Whether the text tells the operator what to mend. The caller then reads what the function says in its place."""
 
 
@@ -168,6 +168,8 @@ class UpstreamError(WppError):
     ) -> None:
         super().__init__(f"{SYSTEM_NAMES[system]} {problem} ({call})")
         self.system = system
+        if system == "aws":  # the call names the variable whose value could not be fetched
+            self.for_operator = True
         self.call = call
         self.problem = problem
         self.code = f"{system}_{self.suffix}"
