@@ -236,6 +236,9 @@ def test_the_code_the_description_and_the_readme_agree_on_each_error(description
         for code in re.findall("`(.*?)`", codes)
     } == raised
 
+    runbook = re.findall(r"^\| (`[^|]*`) \|", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert set(raised) <= {code for codes in runbook for code in re.findall("`(.*?)`", codes)}
+
     schemas = description.raw_schema["components"]["schemas"]
     documented = set()
     for path in description.raw_schema["paths"].values():

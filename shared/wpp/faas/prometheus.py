@@ -15,10 +15,10 @@ _SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30)
 
 
 class Metrics:
-    """Kept in the folder that the environment variable PROMETHEUS_MULTIPROC_DIR named when this module was imported."""
+    """Kept in the folder that the environment variable PROMETHEUS_MULTIPROC_DIR named when this module was imported; `registry`
+    is what this worker knows, and `exposition` is for all of them."""
 
-    def __init__(self) -> None:
-        registry = CollectorRegistry()  # what is written to; read is the sum of all workers
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
             "wpp_calls", "Calls answered, by function, HTTP status and code.", ["function", "status", "code"],
             registry=registry,

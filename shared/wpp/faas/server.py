@@ -84,9 +84,12 @@ def create_app(folder: Path) -> flask.Flask:
 
 
 def _serve_metrics(app: flask.Flask, port: str) -> None:
-    from wpp.faas import prometheus  # installed for this server alone
+    # Installed for this server alone.
+    from prometheus_client import CollectorRegistry
 
-    report_to(prometheus.Metrics())
+    from wpp.faas import prometheus
+
+    report_to(prometheus.Metrics(CollectorRegistry()))
 
     def metrics() -> flask.typing.ResponseReturnValue:
         if flask.request.environ.get("SERVER_PORT") != port:
