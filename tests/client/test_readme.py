@@ -1,4 +1,4 @@
-"""The examples of the README, run as they are written by Node.js against the local stack: readme.test.mjs plays page and phone."""
+"""The README's examples, run as written under Node.js against the local stack; readme.test.mjs plays the page and the phone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,8 @@ from emulator.processes import ROOT, free_port, server_process
 from emulator.supabase.app import DEMO_PASSWORD
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from emulator.stack import Stack
 
 pytestmark = pytest.mark.skipif(
@@ -45,7 +46,7 @@ def test_the_examples_of_the_readme(stack: Stack, tmp_path: Path, monkeypatch: p
     with server_process(stack.environment() | {"WPP_DEADLINE_SECONDS": "5"}, free_port()) as server:
         server.wait_until_ready()
         monkeypatch.setattr(stack.supabase, "functions_url", server.url)
-        command = ["node", "--test", str(tmp_path / "readme.test.mjs")]
+        command = ["node", "--test-reporter=tap", str(tmp_path / "readme.test.mjs")]
         run = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "\n# pass 4\n" in run.stdout
