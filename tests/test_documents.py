@@ -1,10 +1,11 @@
-"""What the README and its neighbours say of the code: tables, errors, versions, links."""
+"""What the README and its neighbours say: the tables, the version, links and targets. Its table of errors is tested with the
+description, its examples in tests/client."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -13,62 +14,13 @@ from emulator.processes import ROOT
 from emulator.stack import Stack
 from emulator.supabase.app import DEMO_EMAIL, DEMO_ORGANIZATION
 from tests.support.supabase_check import CREDENTIALS, everything, outcomes
-from wpp import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 CONTRACT = (ROOT / "functions/openapi.yaml").read_text(encoding="utf-8")
-# Answered by the server, for a function that it cannot import.
-OF_THE_SERVER = {"function_broken": (500, False)}
-
-
-def classes(root: type[errors.WppError]) -> Iterator[type[errors.WppError]]:
-    yield root
-    for child in root.__subclasses__():
-        if child.__module__ == errors.__name__:
-            yield from classes(child)
-
-
-def codes_of(kind: type[errors.WppError]) -> list[str]:
-    """None of a class that is never raised itself, or takes its code from another error."""
-    if kind in (errors.CallerError, errors.UpstreamError, errors.HolderRefused):
-        return []
-    if not issubclass(kind, errors.UpstreamError):
-        return [kind.code]
-    # AWS refuses nothing with a code of its own: that is a configuration to mend.
-    systems = [name for name in errors.SYSTEM_NAMES if (name, kind.suffix) != ("aws", "refused")]
-    return [f"{name}_{kind.suffix}" for name in systems]
-
-
-def test_the_table_of_errors_has_every_code_with_its_status_and_whether_a_retry_helps() -> None:
-    table = README.partition("\n### Errors\n")[2].partition("\n## ")[0]
-    told: dict[str, tuple[int, bool]] = {}
-    for status, codes, retry in re.findall(r"^\| (\d{3}) \| (.+?) \| (yes|no) \|", table, re.MULTILINE):
-        told |= {code: (int(status), retry == "yes") for code in re.findall(r"`(\w+)`", codes)}
-    known = {code: (kind.status, kind.retryable) for kind in classes(errors.WppError) for code in codes_of(kind)}
-    assert told == known | OF_THE_SERVER
-
-
-def test_the_contract_knows_the_same_codes() -> None:
-    known = {code for kind in classes(errors.WppError) for code in codes_of(kind)} | OF_THE_SERVER.keys()
-    assert set(_codes(yaml.safe_load(CONTRACT))) == known
-
-
-def _codes(node: Any) -> Iterator[str]:
-    """Of every schema that says which codes there are."""
-    if isinstance(node, list):
-        for item in node:
-            yield from _codes(item)
-    elif isinstance(node, dict):
-        for name, value in node.items():
-            if (name == "code" or name.endswith("Code")) and isinstance(value, dict):
-                yield from value.get("enum", [])
-                yield from [value["const"]] if "const" in value else []
-            yield from _codes(value)
 
 
 def test_there_is_one_version() -> None:
