@@ -76,7 +76,7 @@ def deploy_command(folder: Path, env: Mapping[str, str]) -> list[str]:
     problems += [f"{name} must not contain | or line breaks" for name, value in variables.items() if _splits(value)]
     problems += _not_configured(variables, secrets)
     if problems:
-        raise SystemExit("\n".join([*problems, "See README.md, Deploy to Cloud Functions."]))
+        raise SystemExit("\n".join([*problems, 'See "Cloud Functions" in README.md.']))
     return _command(folder, given["PROJECT"], given["REGION"], variables, secrets)
 
 
