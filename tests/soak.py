@@ -2,7 +2,7 @@
 
 Callers try again as the web client does, after `Retry-After` where it says so. In the end every organization must have one client
 and one active row with its key; the platform is one that makes a new client whenever it is not asked under the same idempotency
-key. Ends by itself within LIMIT seconds.
+key. /metrics, the log and the systems must have counted the same. Ends by itself within LIMIT seconds.
 
 Then CRASHED further organizations click once each while the processes are killed with `kill -9` again and again, and nobody comes
 again. `python -m wpp reconcile --fix` is killed, too, and called again; after it, no row may be unfinished, and no client without
@@ -15,19 +15,26 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import requests
 
 from emulator.faults import Fault
-from emulator.processes import FunctionProcess, free_port, server_process
+from emulator.processes import ROOT, FunctionProcess, free_port, server_process
 from emulator.stack import Stack
 from tests.support.callers import Caller, new_caller
 from tests.support.cli import environment
 from tests.support.crashes import click_once_each, inject_faults, remains
+from tests.support.metrics import logged_calls, logged_requests, received, samples
+from tests.support.servers import start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 ORGANIZATIONS, PROCESSES, CALLERS = 1000, 4, 48
 LIMIT = 420.0  # seconds
@@ -46,7 +53,11 @@ def main() -> int:
 def _soaked() -> int:
     with ExitStack() as running:
         stack = running.enter_context(Stack())
-        servers = _servers(stack, running)
+        metrics_port = free_port()
+        shared = running.enter_context(tempfile.TemporaryDirectory())
+        metered = {"PROMETHEUS_MULTIPROC_DIR": shared, "METRICS_PORT": str(metrics_port), "LOG_LEVEL": "INFO"}
+        servers = _servers(stack, running, metered)
+        running.enter_context(start_server(ROOT / "functions", metered, ["--bind", f"127.0.0.1:{metrics_port}"]))
         callers = [new_caller(stack, {}) for _ in range(ORGANIZATIONS)]
         inject_faults(stack, SHARE)
 
@@ -54,13 +65,34 @@ def _soaked() -> int:
         with ThreadPoolExecutor(CALLERS) as threads:
             answers = list(threads.map(lambda caller: _connect(caller, servers, began), callers))
         took = time.monotonic() - began
-        return _report(stack, callers, answers, took)
+        agree = _counts_agree(stack, servers, f"http://127.0.0.1:{metrics_port}/metrics")
+        return max(_report(stack, callers, answers, took), 0 if agree else 1)
 
 
-def _servers(stack: Stack, running: ExitStack) -> list[FunctionProcess]:
+def _counts_agree(stack: Stack, servers: Sequence[FunctionProcess], metrics_url: str) -> bool:
+    """Whether /metrics, the log, and the systems that were asked counted the same, number by number."""
+    output = "\n".join(server.output() for server in servers)
+    calls = samples(metrics_url, "wpp_calls_total", "function", "status", "code"), logged_calls(output)
+    requests_counted = (
+        samples(metrics_url, "wpp_upstream_requests_total", "system", "call", "result"),
+        logged_requests(output),
+        received(stack),
+    )
+    for counted in (calls, requests_counted):
+        for key in sorted(set().union(*counted)):
+            if len({one[key] for one in counted}) > 1:
+                print(
+                    f"{' '.join(key)} was counted differently by /metrics, log and systems: {[one[key] for one in counted]}"
+                )
+    totals = [calls[0].total(), *(counted.total() for counted in requests_counted)]
+    print(f"/metrics: {totals[0]} calls; upstream requests by /metrics, log and systems: {totals[1:]}")
+    return len(set(map(frozenset, (one.items() for one in requests_counted)))) == 1 and calls[0] == calls[1]
+
+
+def _servers(stack: Stack, running: ExitStack, more: Mapping[str, str]) -> list[FunctionProcess]:
     stack.platform.settings.one_client_per_organization = False
     stack.platform.settings.qr_delay = 0.2
-    env = stack.environment() | {"WPP_DEADLINE_SECONDS": "8", "WPP_QR_WAIT_SECONDS": "2", "LOG_LEVEL": "ERROR"}
+    env = stack.environment() | {"WPP_DEADLINE_SECONDS": "8", "WPP_QR_WAIT_SECONDS": "2", **more}
     servers = [running.enter_context(server_process(env, free_port())) for _ in range(PROCESSES)]
     for server in servers:
         server.wait_until_ready()
@@ -70,7 +102,7 @@ def _servers(stack: Stack, running: ExitStack) -> list[FunctionProcess]:
 def _crashed() -> int:
     with ExitStack() as running:
         stack = running.enter_context(Stack())
-        servers = _servers(stack, running)
+        servers = _servers(stack, running, {"LOG_LEVEL": "ERROR"})
         callers = [new_caller(stack, {}) for _ in range(CRASHED)]
         inject_faults(stack, SHARE)
         stack.platform_server.inject(

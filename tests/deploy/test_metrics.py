@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 import requests
-from prometheus_client.parser import text_string_to_metric_families
 
 from emulator.faults import Fault
 from emulator.processes import ROOT, FunctionProcess, free_port
 from tests.support.callers import new_caller
+from tests.support.metrics import Counts, logged_calls, logged_requests, received, samples
 from tests.support.servers import start_server, wait_for, workers
 
 if TYPE_CHECKING:
@@ -27,29 +25,21 @@ if TYPE_CHECKING:
 CREATE = "/functions/v1/wpp-create"
 
 
-class Metered:
-    def __init__(self, server: FunctionProcess, port: int) -> None:
-        self.server = server
-        self.metrics_url = f"http://127.0.0.1:{port}/metrics"
+class Metered(NamedTuple):
+    server: FunctionProcess
+    metrics_url: str
 
-    def samples(self, name: str, *labels: str) -> Counter[tuple[str, ...]]:
-        """Of one metric by the values of these labels."""
-        found: Counter[tuple[str, ...]] = Counter()
-        for family in text_string_to_metric_families(requests.get(self.metrics_url, timeout=5).text):
-            for sample in family.samples:
-                if sample.name == name and sample.value:
-                    found[tuple(sample.labels[label] for label in labels)] += int(sample.value)
-        return found
+    def samples(self, name: str, *labels: str) -> Counts:
+        return samples(self.metrics_url, name, *labels)
 
 
 @pytest.fixture
 def metered(stack: Stack, tmp_path: Path) -> Iterator[Metered]:
-    port, metrics_port = free_port(), free_port()
+    metrics_port = free_port()
     env = {"METRICS_PORT": str(metrics_port), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     binds = ["--bind", f"127.0.0.1:{metrics_port}"]
-    assert port != metrics_port
     with start_server(ROOT / "functions", {**stack.environment(), **env}, binds) as server:
-        yield Metered(server, metrics_port)
+        yield Metered(server, f"http://127.0.0.1:{metrics_port}/metrics")
 
 
 def test_the_metrics_agree_with_the_log_and_with_what_the_systems_counted(metered: Metered, stack: Stack) -> None:
@@ -65,16 +55,13 @@ def test_the_metrics_agree_with_the_log_and_with_what_the_systems_counted(metere
         caller.call_at(url)
     requests.post(url, headers={"Authorization": "Bearer a.b.c"}, timeout=5)
 
-    lines = [json.loads(line) for line in metered.server.output().splitlines() if '"answered"' in line]
-    answered = Counter((line["function"], str(line["status"]), line.get("code", "ok")) for line in lines)
+    answered = logged_calls(metered.server.output())
     assert answered[("wpp-create", "401", "invalid_token")] == 1
     assert metered.samples("wpp_calls_total", "function", "status", "code") == answered
-    servers = {"supabase": stack.supabase_server, "platform": stack.platform_server}
-    received = Counter[tuple[str, ...]](
-        (system, one.call, str(one.status)) for system, server in servers.items() for one in server.received
-    )
-    assert metered.samples("wpp_upstream_requests_total", "system", "call", "result") == received
-    assert received[("platform", "status", "503")] == 3
+    arrived = received(stack)
+    assert arrived[("platform", "status", "503")] == 3
+    assert metered.samples("wpp_upstream_requests_total", "system", "call", "result") == arrived
+    assert logged_requests(metered.server.output()) == arrived
     assert metered.samples("wpp_events_total", "event")[("client_created",)] == 6
     assert metered.samples("wpp_qr_seconds_count", "function")[("wpp-create",)] == 12
     assert metered.samples("wpp_session_states_total", "state")[("qr_required",)] == 12

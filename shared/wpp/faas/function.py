@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from wpp.runtime import InvocationLog
 
 _LONGEST_RETRY_AFTER = 300  # seconds: the longest that an upstream may make our callers wait
-_MOST = 20  # upstream requests that are named one by one
+_MOST_TIMINGS = 20  # browsers show them
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
 
 
@@ -214,9 +214,7 @@ class _RequestHandler:
                 "upstream_calls": len(trace.requests),
                 "round_trips": trace.round_trips,
                 "upstream_ms": _ms(trace.waited),
-                "upstream": ", ".join(
-                    f"{r.system}.{r.name} {r.result} {_ms(r.duration)}" for r in trace.requests[:_MOST]
-                ),
+                "upstream": ", ".join(f"{r.system}.{r.name} {r.result} {_ms(r.duration)}" for r in trace.requests),
                 "trace_id": context and context.trace_id,
                 "span_id": context and context.span_id,
             },
@@ -225,7 +223,7 @@ class _RequestHandler:
     def _server_timing(self) -> str:
         trace = self._trace
         summary = f'upstream;dur={trace.waited * 1000:.1f};desc="{len(trace.requests)} calls, {trace.round_trips} round trips"'
-        calls = [f"{r.system}.{r.name};dur={r.duration * 1000:.1f}" for r in trace.requests[:_MOST]]
+        calls = [f"{r.system}.{r.name};dur={r.duration * 1000:.1f}" for r in trace.requests[:_MOST_TIMINGS]]
         return ", ".join([f"total;dur={trace.elapsed() * 1000:.1f}", summary, *calls])
 
 
