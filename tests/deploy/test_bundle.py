@@ -42,6 +42,11 @@ def test_a_commit_has_its_own_name_and_a_changed_or_a_new_file_another(project: 
     assert "dirty" in untracked
 
 
+def test_a_release_is_called_like_its_tag(project: Path) -> None:
+    git(project, "tag", "v1.2.3")
+    assert bundle.version() == "v1.2.3"
+
+
 def test_a_tag_is_made_safe(project: Path) -> None:
     git(project, "-c", "user.name=x", "-c", "user.email=x@example.org", "tag", "-a", "v1;touch/x", "-m", "odd")
     assert re.fullmatch(r"[A-Za-z0-9._-]+", bundle.version())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -139,10 +140,12 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ({"PROJECT": "--impersonate-service-account=x"}, "PROJECT is missing or not a name"),
         ({"REGION": "europe west1"}, "REGION is missing or not a name"),
         ({"SUPABASE_URL": "http://api.example.org"}, "SUPABASE_URL must be an https:// address"),
+        ({"SUPABASE_URL": "http://kong:8000"}, "SUPABASE_URL must be an https:// address: Google cannot reach"),
         ({"WPP_QR_WAIT_SECONDS": "soon"}, "WPP_QR_WAIT_SECONDS must be a number"),
         ({"CORS_ALLOW_ORIGIN": "https://a.example|WPP_SECRET=mine"}, "CORS_ALLOW_ORIGIN must not contain |"),
         ({"LOG_LEVEL": "INFO\nDEBUG"}, "LOG_LEVEL must not contain | or line breaks"),
         ({"SECRETS": "WPP_SECRET"}, "SECRETS must be like NAME=secret:latest, not WPP_SECRET"),
+        ({"SECRETS": "WPP_SECRT=wpp-secret:latest"}, "SECRETS must name one of SUPABASE_SERVICE_ROLE_KEY,"),
         ({"SECRETS": "WPP_SECRET=wpp-secret"}, "SECRETS must be like NAME=secret:latest, not WPP_SECRET=wpp-secret"),
         ({"PATH": "/nowhere"}, "gcloud is not found"),
     ],
@@ -169,6 +172,39 @@ def test_make_deploy_gcp_deploys_each_function_and_stops_at_a_failure(
     assert done.returncode == min(outcome, 1)
     lines = log.read_text().splitlines()
     assert [line.split()[2] for line in lines] == deployed
+
+
+def test_a_gcloud_that_cannot_be_run_is_explained_in_a_line(tmp_path: Path) -> None:
+    stub = tmp_path / "gcloud"
+    stub.write_text("#!/nowhere/python\n")
+    stub.chmod(0o755)
+    (tmp_path / "git").symlink_to(str(shutil.which("git")))
+
+    deployed = _deploy(PATH=str(tmp_path))  # and no other gcloud
+
+    assert deployed.returncode == 1
+    assert deployed.stderr == "wpp-create is not deployed: gcloud cannot be run: No such file or directory\n"
+
+
+def test_ctrl_c_ends_a_deployment_in_a_line_that_names_the_function(tmp_path: Path) -> None:
+    stub = tmp_path / "gcloud"
+    # As a terminal does it: gcloud and its parent get the signal.
+    stub.write_text("#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n")
+    stub.chmod(0o755)
+
+    deployed = _deploy(PATH=f"{tmp_path}:{os.environ['PATH']}")
+
+    assert deployed.returncode == 130
+    assert deployed.stderr == "interrupted: whether wpp-create is deployed, `make smoke` tells\n"
+    assert len(deployed.stdout.splitlines()) == 1
+
+
+def test_a_build_that_cannot_be_written_is_explained_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(gcf.build, "__defaults__", (tmp_path / "file/gcf",))
+    monkeypatch.setattr(sys, "argv", ["gcf", "build"])
+    with pytest.raises(SystemExit, match=f"error: {tmp_path}/file.*: Not a directory"):
+        gcf.main()
 
 
 def test_a_dry_run_prints_the_calls_and_makes_none(tmp_path: Path) -> None:

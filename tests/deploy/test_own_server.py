@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from emulator.stack import Stack
     from tests.support.callers import Caller
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("rsync") is None and not os.environ.get("CI"), reason="rsync is not installed: apt-get install rsync"
-)
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the server is one with Linux"),
+    pytest.mark.skipif(
+        shutil.which("rsync") is None and not os.environ.get("CI"),
+        reason="rsync is not installed: apt-get install rsync",
+    ),
+]
 ANOTHER_FUNCTION = "def wpp_create(request):\n    return {'hello': 'world'}\n"
 
 
@@ -240,11 +244,11 @@ def started_with(folder: Path, env_file: str) -> tuple[subprocess.CompletedProce
 
 
 def test_the_env_file_is_data_of_which_nothing_is_run_or_expanded(tmp_path: Path) -> None:
-    lines = ["# WPP_SECRET=a comment", "", "A=$(touch hacked) `touch hacked` $HOME; touch hacked", "B=a==b c",
+    lines = ["# WPP_SECRET=a comment", "", "A=$(touch hacked) `touch hacked` $HOME; touch hacked", r"B=a==b \c",
              'C="quoted # value"', "D='it \"is\"'", 'E="', "LAST=without a line break"]  # fmt: skip
     run, environment = started_with(tmp_path, "\n".join(lines))
     assert (run.returncode, run.stderr) == (0, "")
-    expected = {"A": lines[2][2:], "B": "a==b c", "C": "quoted # value", "D": 'it "is"', "E": '"'}
+    expected = {"A": lines[2][2:], "B": r"a==b \c", "C": "quoted # value", "D": 'it "is"', "E": '"'}
     assert expected | {"LAST": "without a line break"} == {
         n: v for n, v in environment.items() if len(n) == 1 or n == "LAST"
     }

@@ -91,6 +91,21 @@ def test_the_container_may_do_little(service: dict[str, Any]) -> None:
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
+def test_the_image_is_pinned_by_its_digest(service: dict[str, Any]) -> None:
+    assert re.fullmatch(r"python@sha256:[0-9a-f]{64}", service["image"])
+
+
+def test_the_limits_of_the_container_are_enough_for_a_reload_of_a_full_server(service: dict[str, Any]) -> None:
+    config = (FILES / "gunicorn.conf.py").read_text()
+    (callers,) = map(int, re.findall(r"^worker_connections = (\d+)$", config, re.MULTILINE))
+    (workers,) = map(int, re.findall(r'^workers = .*"WEB_CONCURRENCY".* or (\d+)\)$', config, re.MULTILINE))
+    during_a_reload = 2 * workers
+    megabytes = 30 + during_a_reload * (55 + 0.1 * callers)
+    assert megabytes * 1.2 < 1024 * int(service["mem_limit"].removesuffix("g"))
+    assert during_a_reload * 11 + 1 < service["pids_limit"] / 2  # a worker's threads, and the first process
+    assert 4 * callers <= service["ulimits"]["nofile"]  # as the configuration asks for
+
+
 def test_a_secret_that_is_missing_is_asked_for() -> None:
     with pytest.raises(AssertionError, match="WPP_SECRET"):
         interpolated((FILES / "docker-compose.wpp.yml").read_text(), {**ENV, "WPP_SECRET": ""})
@@ -237,6 +252,7 @@ def test_kong_leads_exactly_our_names_to_us() -> None:
         assert route["request_buffering"] is True
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="systemd is for Linux")
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None and not IN_CI, reason="systemd-analyze is not installed")
 def test_systemd_takes_the_units() -> None:
     units = [str(path) for path in sorted(FILES.glob("*.service")) + sorted(FILES.glob("*.timer"))]

@@ -87,11 +87,15 @@ def test_everything_is_installed_with_its_hashes_checked() -> None:
     assert not re.search(r"\b(npx|uvx|pipx|npm install)\b", makefile)
 
 
-def test_osls_is_installed_with_all_that_it_needs_as_its_lock_says() -> None:
-    wanted = json.loads((ROOT / "shared/deploy/aws/package.json").read_text())
-    packages = json.loads((ROOT / "shared/deploy/aws/package-lock.json").read_text())["packages"]
-    assert packages.pop("")["dependencies"] == wanted["dependencies"]
-    assert packages["node_modules/osls"]["version"] == wanted["dependencies"]["osls"]
+@pytest.mark.parametrize("folder", ["shared/deploy/aws", "tests/client"])
+def test_what_npm_installs_is_locked_with_all_that_it_needs_and_its_hashes(folder: str) -> None:
+    """`npm ci` refuses a package whose hash is another, and a lock that does not fit package.json."""
+    wanted = json.loads((ROOT / folder / "package.json").read_text())
+    packages = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
+    root = packages.pop("")
+    named = wanted.get("dependencies", {}) | wanted.get("devDependencies", {})
+    assert root.get("dependencies", {}) | root.get("devDependencies", {}) == named
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in named} == named
     assert not [path for path, package in packages.items() if not package["integrity"].startswith("sha512-")]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which(
     "chromium"
-)  # the former does all that is needed with less
+)  # the former does all that is needed with less; without both, the one that `playwright install` fetched
 pytestmark = [
     pytest.mark.skipif(
         not CHROMIUM and not os.environ.get("CI"), reason="there is no chromium: apt-get install chromium"
@@ -46,7 +46,7 @@ def local() -> Iterator[Local]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM or "chromium", args=QUIET)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser
         browser.close()
 

@@ -104,6 +104,7 @@ def is_server(pid: str) -> bool:
     return b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes() and os.getpgid(int(pid)) == int(pid)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the processes are looked for in /proc")
 def test_run_says_what_is_where_picks_up_changes_and_ends_with_ctrl_c(terminal: Terminal, folder: Path) -> None:
     url = terminal.read_until(r"hello\S* +(http://127.0.0.1:\d+/functions/v1/hello)")[1]
     terminal.read_until("Ctrl-C ends it all")

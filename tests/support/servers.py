@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import requests
@@ -15,6 +15,7 @@ from emulator.processes import GUNICORN, FunctionProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
 
@@ -34,7 +35,9 @@ def reload(server: FunctionProcess) -> None:
 
 def workers(server: FunctionProcess) -> set[str]:
     """The process ids of its children."""
-    return set(Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split())
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    processes = [line.split() for line in listed.splitlines()]
+    return {pid for pid, parent in processes if parent == str(server.pid)}
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
