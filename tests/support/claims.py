@@ -27,6 +27,8 @@ class Claims:
         long others give it depends on their clocks."""
         self.was_overtaken = False
         """A claim was taken over whose holder had sent a `create`: only the idempotency key helps then."""
+        self.disconnected_at = float("inf")
+        """When the number was disconnected for the first time."""
         self.holder: Actor | None = None
         self._lost: set[Actor] = set()
         self._owners: dict[str, Actor | None] = {}
@@ -46,6 +48,8 @@ class Claims:
 
     def changed(self, actor: Actor | None, settings: Mapping[str, Any], now: float) -> None:
         """The row got these settings from an actor, or from other code."""
+        if settings.get("wppDisconnected") and settings.get("wppApiKey"):
+            self.disconnected_at = min(self.disconnected_at, now)
         claim = settings.get("wppClaim")
         claim_id = claim.get("id") if isinstance(claim, dict) else None
         owner = self._owners.setdefault(claim_id, actor) if claim_id else None

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from tests.support.releases import Release
 
 Outcome = Literal["answer", "lose the request", "lose the answer", "arrive late", "die", "die, arrive late"]
-_LATE = 8.0  # seconds on the way
+Doing = Literal["connect", "recreate", "disconnect", "reconcile"]
+LATE = 8.0  # seconds on the way
 _STEP = 0.5  # seconds
 _PATIENCE = 20.0  # real seconds; an actor that takes longer hangs
 
@@ -122,12 +123,14 @@ class Process:
 class Actor:
     """One invocation, going on only when it is told to."""
 
-    def __init__(self, process: Process, *, recreate: bool = False, **options: Any) -> None:
-        """`options` are for the release's own `connect`."""
+    def __init__(self, process: Process, doing: Doing = "connect", **options: Any) -> None:
+        """`options` are for the release's own `run`."""
         self.process = process
-        self.recreate = recreate
+        self.doing = doing
         self.world = process.world
         self.began = self.world.now()
+        self.looked = float("inf")
+        """When it got the first response, which tells it of the row."""
         self.pending = ""
         """The call that it is about to send, or has sent."""
         self.is_fenced = process.release is PRESENT
@@ -202,7 +205,7 @@ class Actor:
         is_lost = outcome == "lose the request" or (self.process.is_cut_off and system == "supabase")
         is_late = outcome.endswith("arrive late")
         if is_late and not is_lost:
-            self.world.later(ready + _LATE, lambda: self._carried_out(request, respond))
+            self.world.later(ready + LATE, lambda: self._carried_out(request, respond))
         if outcome.startswith("die"):
             raise Killed
         if is_lost:
@@ -214,6 +217,7 @@ class Actor:
         response = self._carried_out(request, respond)
         if outcome == "lose the answer":
             raise Lost(timed_out=True)
+        self.looked = min(self.looked, self.world.now())
         return response.status, response.body
 
     def _outcome(self, call: str) -> Outcome:
@@ -237,7 +241,7 @@ class Actor:
 
     def _run(self) -> None:
         try:
-            self.session = self.process.release.connect(self, **self._options)
+            self.session = self.process.release.run(self, **self._options)
         except self.process.release.errors as error:
             self.error = error
         except Killed:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from emulator.supabase.database import timestamp
-from tests.support.interleaving import Actor, Outcome, Process, World
+from tests.support.interleaving import Actor, Doing, Outcome, Process, World
 
 if TYPE_CHECKING:
     from emulator.platform.responses import PlatformApp
@@ -42,6 +42,9 @@ class OneOrganization(RuleBasedStateMachine):
         super().__init__()
         self.supabase = supabase
         self.organization_id = str(uuid.uuid4())
+        supabase.execute(
+            "delete from messenger_integrations"
+        )  # those of earlier examples: reconcile goes over all rows
         supabase.add_user(f"{self.organization_id}@example.com", organization_id=self.organization_id)
         self.world = World(supabase, self.organization_id)
         self.platform: PlatformApp = self.world.platform
@@ -51,6 +54,8 @@ class OneOrganization(RuleBasedStateMachine):
         self.processes: list[Process] = []
         self.written: list[str] = []
         self.saved: set[tuple[str, str]] = set()
+        self.doing: Doing = "connect"
+        """What somebody who calls is there for."""
         self.recreations = 0
         self.may_restart = False
         """Something happened that no fence helps against."""
@@ -91,7 +96,8 @@ class OneOrganization(RuleBasedStateMachine):
         return None if actor.done else actor
 
     def call(self, process: Process) -> Actor:
-        return Actor(process)
+        self.recreations += self.doing == "recreate"
+        return Actor(process, self.doing)
 
     def end_request(self, actor: Actor, outcome: Outcome) -> None:
         if self.harmless is not None and outcome not in self.harmless:
@@ -157,8 +163,7 @@ class OneOrganization(RuleBasedStateMachine):
         if not actor:
             return
         self.get_into_trouble(actor.process, trouble)
-        process = next(process for process in self.processes if process is not actor.process)
-        process.is_asleep = False
+        process = self.another_process(actor)
         until = self.world.now() + seconds
         observer = self.call(process)
         while self.world.now() < until:
@@ -170,6 +175,12 @@ class OneOrganization(RuleBasedStateMachine):
         actor.process.recover()
         if not actor.done:
             self.end_request(actor, ending[2])
+
+    def another_process(self, actor: Actor) -> Process:
+        """One that is awake."""
+        process = next(process for process in self.processes if process is not actor.process)
+        process.is_asleep = False
+        return process
 
     # What others do
 

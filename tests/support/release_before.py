@@ -86,7 +86,7 @@ class _Before:
     def new_memory(self) -> Any:
         return _module("platform.memory").ClientMemory()
 
-    def connect(self, actor: Actor) -> str:
+    def run(self, actor: Actor) -> str | None:
         process = actor.process
         clock = _module("clock").Clock(process.wall_clock, process.monotonic, process.world.advance)
         settings = _module("config").settings_from(environment(process.world))
@@ -95,8 +95,9 @@ class _Before:
         invocation = runtime.begin("wpp-create", "request")
         number = _module("provisioning.claim").primary_number(process.world.organization_id)
         row = number.find(invocation.rows.of_organization(number.organization_id))
-        creation = _module("provisioning.creation").Creation(invocation, number, stop_first=actor.recreate)
-        made = creation.obtain(row, replacing=row if actor.recreate else None)
+        recreate = actor.doing == "recreate"
+        creation = _module("provisioning.creation").Creation(invocation, number, stop_first=recreate)
+        made = creation.obtain(row, replacing=row if recreate else None)
         session, _ = _module("provisioning.service").running(invocation, number, made, None)
         return str(session.client.credentials.session)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wpp.clock import Clock
 from wpp.config import config_from
-from wpp.errors import WppError
+from wpp.errors import NumberNotFound, WppError
 from wpp.http.messages import Response, TransportFailed
 from wpp.http.transport import Transport
+from wpp.operating.reconciler import Reconciler
 from wpp.provisioning.creation import Creation
+from wpp.provisioning.disconnect import disconnect_row
 from wpp.provisioning.number import primary_number
 from wpp.provisioning.recovery import running_session
 from wpp.runtime import Memory, Runtime
@@ -34,8 +37,8 @@ class Release(Protocol):
 
     def new_memory(self) -> Any: ...
 
-    def connect(self, actor: Actor) -> str:
-        """The session that the actor's organization has in the end."""
+    def run(self, actor: Actor) -> str | None:
+        """Does what the actor is there for; returns the session that its organization has then, if it was to have one."""
         ...
 
 
@@ -45,6 +48,7 @@ def environment(world: World) -> dict[str, str]:
         "SUPABASE_SERVICE_ROLE_KEY": world.supabase.service_role_key,
         "WPP_SECRET": world.platform.wpp_secret,
         "WPP_BASE_URL": "http://platform",
+        "WPP_RESTART_AFTER_SECONDS": "20",
     }
 
 
@@ -74,17 +78,25 @@ class _Present:
     def new_memory(self) -> Memory:
         return Memory()
 
-    def connect(self, actor: Actor, **changed: Any) -> str:
+    def run(self, actor: Actor, **changed: Any) -> str | None:
         process = actor.process
         clock = Clock(process.wall_clock, process.monotonic, process.world.advance)
         config = config_from(environment(process.world))._replace(**changed)
         runtime = Runtime(config, clock, _Gated(actor), actor.start_beats)  # type: ignore[arg-type]
         runtime.memory = process.memory
+        if actor.doing == "reconcile":
+            deque(Reconciler(runtime, fix=True, rate=100).outcomes(), maxlen=0)
+            return None
         invocation = runtime.begin("wpp-create", "request")
         number = primary_number(process.world.organization_id)
         row = number.find(invocation.rows.of_organization(number.organization_id))
-        unwanted = row if actor.recreate else None
-        client = Creation(invocation, number, replacing=unwanted, stop_first=actor.recreate).obtain(row)
+        if actor.doing == "disconnect":
+            if row is None:
+                raise NumberNotFound
+            disconnect_row(invocation, row)
+            return None
+        recreate = actor.doing == "recreate"
+        client = Creation(invocation, number, replacing=row if recreate else None, stop_first=recreate).obtain(row)
         session, _ = running_session(invocation, number, client)
         return session.credentials.session
 

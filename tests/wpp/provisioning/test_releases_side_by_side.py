@@ -7,13 +7,11 @@ so may start a session that runs.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, run_state_machine_as_test
+from hypothesis.stateful import initialize
 
 from tests.support.interleaving import Actor, Process
 from tests.support.organizations import PROCESSES
@@ -23,7 +21,10 @@ from tests.wpp.provisioning.test_interleavings import WithRecreations
 from tests.wpp.provisioning.test_takeovers import SCENARIOS, at_each_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.supabase.app import SupabaseApp
+    from tests.support.organizations import OneOrganization
     from tests.support.releases import Release
 
 SKEWS = [0.0, 3.000_003, -4.500_017, 4.100_013, -2.000_007]
@@ -51,28 +52,20 @@ class SideBySide(WithRecreations):
         super().end_claims(process, seconds)
 
 
-def test_old_and_new_code_side_by_side_lose_nothing_and_double_nothing(supabase: SupabaseApp) -> None:
-    few = settings(
-        max_examples=40,
-        stateful_step_count=15,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        derandomize=True,
-    )
-    run_state_machine_as_test(partial(SideBySide, supabase), settings=few)  # type: ignore[arg-type] # a factory will do
+def test_old_and_new_code_side_by_side_lose_nothing_and_double_nothing(
+    play: Callable[[type[OneOrganization]], None],
+) -> None:
+    play(SideBySide)
 
 
-@pytest.mark.parametrize("trouble", ["stopped", "die", "die, arrive late"])
+@pytest.mark.parametrize("trouble", ["die", "die, arrive late"])
 @pytest.mark.parametrize("scenario", ["a first client, left offline", "a recreation"])
 @pytest.mark.parametrize(("release", "other"), [(BEFORE, PRESENT), (PRESENT, BEFORE)], ids=["old to new", "new to old"])
 def test_one_release_takes_over_from_the_other_once_that_has_certainly_ended(
     supabase: SupabaseApp, release: Release, other: Release, scenario: str, trouble: Any
 ) -> None:
     for organization, holder in at_each_request(supabase, SCENARIOS[scenario], SideBySide, release):
-        if trouble == "stopped":
-            organization.stop(holder.process)
-        else:
-            organization.end_request(holder, trouble)
+        organization.end_request(holder, trouble)
         process = Process(organization.world, 4.1, other)
         for seconds in (7, 7, 35):
             Actor(process).to_the_end()
@@ -80,6 +73,4 @@ def test_one_release_takes_over_from_the_other_once_that_has_certainly_ended(
         last = Actor(process)
         last.to_the_end()
         assert last.error is None
-        holder.process.recover()
-        holder.to_the_end()
         organization.check()

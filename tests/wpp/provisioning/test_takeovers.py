@@ -9,6 +9,7 @@ import pytest
 from tests.support.interleaving import Actor, Process
 from tests.support.organizations import PATCH, OneOrganization
 from tests.support.releases import PRESENT
+from tests.wpp.provisioning.test_interleavings import WithDisconnects
 from wpp.errors import UpstreamBroken
 from wpp.secret import PlainSecret
 
@@ -36,6 +37,8 @@ SCENARIOS = {
     "a recreation": Scenario(has_client=True, recreates=True),
     "a recreation, whose token stop refuses": Scenario(has_client=True, recreates=True, refused="stop"),
 }
+TELLING = [name for name, scenario in SCENARIOS.items() if scenario.refused]
+"""Those with all that the others have."""
 
 
 def at_each_request(
@@ -73,7 +76,7 @@ def begun(
         organization.world.advance(since_start)
     organization.recreations = int(scenario.recreates)
     organization.processes[0] = Process(organization.world, release=release)
-    return organization, Actor(organization.processes[0], recreate=scenario.recreates)
+    return organization, Actor(organization.processes[0], "recreate" if scenario.recreates else "connect")
 
 
 def others_take_over(organization: OneOrganization, *, to_the_end: bool) -> None:
@@ -90,11 +93,11 @@ def others_take_over(organization: OneOrganization, *, to_the_end: bool) -> None
 @pytest.mark.parametrize(
     ("trouble", "ending"), [("stopped", "answer"), ("asleep", "answer"), ("cut off", "lose the request")]
 )
-@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=list(SCENARIOS))
+@pytest.mark.parametrize("scenario", TELLING)
 def test_whoever_was_taken_over_doubles_nothing_and_changes_nothing(
-    supabase: SupabaseApp, scenario: Scenario, trouble: str, ending: Outcome
+    supabase: SupabaseApp, scenario: str, trouble: str, ending: Outcome
 ) -> None:
-    for organization, holder in at_each_request(supabase, scenario):
+    for organization, holder in at_each_request(supabase, SCENARIOS[scenario]):
         began = organization.world.now()
         organization.get_into_trouble(holder.process, "cut off" if trouble == "cut off" else "stopped")
         others_take_over(organization, to_the_end=trouble != "stopped")
@@ -107,16 +110,41 @@ def test_whoever_was_taken_over_doubles_nothing_and_changes_nothing(
 
 
 @pytest.mark.parametrize("ending", ["lose the answer", "arrive late", "die, arrive late"])
-@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=list(SCENARIOS))
+@pytest.mark.parametrize("scenario", TELLING)
 def test_a_request_without_a_response_is_neither_lost_nor_doubled(
-    supabase: SupabaseApp, scenario: Scenario, ending: Outcome
+    supabase: SupabaseApp, scenario: str, ending: Outcome
 ) -> None:
-    for organization, holder in at_each_request(supabase, scenario):
+    for organization, holder in at_each_request(supabase, SCENARIOS[scenario]):
         organization.end_request(holder, ending)
         holder.to_the_end()
         organization.check()
         others_take_over(organization, to_the_end=True)
         organization.check()
+
+
+def test_a_create_that_takes_14_s_is_not_taken_over(supabase: SupabaseApp) -> None:
+    organization = OneOrganization(supabase)
+    organization.the_world_begins(skews=[0.0, 7200.0, -7200.0], starts=True)
+    organization.platform.settings.honours_idempotency_key = False
+    holder, *observers = [Actor(process) for process in organization.processes]
+    while holder.pending != "create":
+        holder.go_on()
+    world, looks = organization.world, 0
+    sent = world.now()
+    while world.now() < sent + 12:
+        observers[looks % 2].go_on()
+        looks += 1
+        assert world.claims.holder is holder
+    world.advance(sent + 14 - world.now())
+    for actor in (holder, *observers):
+        actor.to_the_end()
+
+    assert looks > 12
+    assert [actor.calls.count("create") for actor in (holder, *observers)] == [1, 0, 0]
+    assert holder.session is not None
+    assert {observer.session for observer in observers} == {holder.session}
+    organization.teardown()
+    organization.check()
 
 
 def test_a_holder_whose_claim_other_code_wiped_out_goes_on_under_it(supabase: SupabaseApp) -> None:
@@ -137,6 +165,15 @@ def test_a_holder_whose_claim_other_code_wiped_out_goes_on_under_it(supabase: Su
             assert supabase.rows(organization.organization_id)[0]["settings"]["theirs"] == 1
             wiped += 1
     assert wiped == 2  # before it creates, and before it saves
+
+
+@pytest.mark.parametrize("scenario", ["a first client, left offline", "an ended session"])
+def test_a_number_that_somebody_disconnects_meanwhile_stays_disconnected(supabase: SupabaseApp, scenario: str) -> None:
+    for organization, holder in at_each_request(supabase, SCENARIOS[scenario], WithDisconnects):
+        Actor(organization.processes[1], "disconnect").to_the_end()
+        holder.to_the_end()
+        organization.check()
+        organization.a_number_stays_disconnected()  # type: ignore[attr-defined] # it is one of those
 
 
 class LongInComing(PlainSecret):
