@@ -74,3 +74,27 @@ def test_one_release_takes_over_from_the_other_once_that_has_certainly_ended(
         last.to_the_end()
         assert last.error is None
         organization.check()
+
+
+@pytest.mark.parametrize("scenario", ["a first client, left offline", "an ended session"])
+@pytest.mark.parametrize(("release", "other"), [(BEFORE, PRESENT), (PRESENT, BEFORE)], ids=["old to new", "new to old"])
+def test_one_release_waits_for_the_other_while_that_is_at_work(
+    supabase: SupabaseApp, release: Release, other: Release, scenario: str
+) -> None:
+    claimed_starts = 0
+    for organization, holder in at_each_request(supabase, SCENARIOS[scenario], SideBySide, release):
+        organization.platform.settings.honours_idempotency_key = False
+        is_starting = any("wppStart" in row["settings"] for row in supabase.rows(organization.organization_id))
+        observer = Actor(Process(organization.world, 4.1, other))
+        until = organization.world.now() + 3
+        while not observer.done and organization.world.now() < until:
+            observer.go_on()
+        for actor in (holder, observer):
+            actor.to_the_end()
+            assert actor.error is None
+        organization.check()
+        assert len(organization.platform.clients_of(organization.organization_id)) == 1
+        if is_starting:  # as the release before claims a start
+            claimed_starts += 1
+            assert "start" not in observer.calls
+    assert claimed_starts or release is PRESENT
