@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from emulator.clock import Clock
@@ -42,6 +42,7 @@ def play(supabase: SupabaseApp, request: pytest.FixtureRequest) -> Callable[[typ
         derandomize=False,
         database=None,
         print_blob=True,
+        phases=[Phase.generate],  # an example has 15 steps at most, and to make one smaller may take minutes
     )
 
     def play(machine: type[OneOrganization]) -> None:
