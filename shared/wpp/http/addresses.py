@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from urllib3.connection import HTTPConnection
@@ -25,6 +28,9 @@ if sys.platform == "linux":
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 3000),
     ]
+_looking_up = threading.Lock()
+_lookups: dict[tuple[str, int], Future[list[Any]]] = {}
+"""The last one of each name: the few that the configuration has."""
 
 
 def connected_socket(
@@ -61,7 +67,20 @@ def _connected_to(kind: type[S], address: Any, options: Iterable[Any], timeout: 
 
 def _addresses(host: str, port: int, timeout: float) -> list[Any]:
     """What `getaddrinfo` returns within `timeout` seconds. A resolver cannot be interrupted: a slow one is left on its thread."""
-    try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:  # not an address
-        return submit(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)).result(timeout)
+    for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
+        with suppress(OSError):  # not an address
+            socket.inet_pton(family, host)
+            return [(family, socket.SOCK_STREAM, 0, "", (host, port, *rest))]
+    return _look_up(host, port).result(timeout)
+
+
+def _look_up(host: str, port: int) -> Future[list[Any]]:
+    """Once at a time for all who wait for the same name. gevent has all names looked up on ten threads, and waits for a free one
+    without a timeout: ten calls of a name whose resolver hangs would hold up the calls of every other host.
+    """
+    with _looking_up:
+        under_way = _lookups.get((host, port))
+        if under_way is not None and not under_way.done():
+            return under_way
+        future = _lookups[host, port] = Future()
+    return submit(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), future=future)

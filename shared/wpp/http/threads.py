@@ -23,17 +23,22 @@ def start_thread(run: Callable[[], None]) -> None:
     run()
 
 
-def submit(call: Callable[[], T], start: Callable[[Callable[[], None]], None] = start_thread) -> Future[T]:
-    """The future result of `call`, which `start` runs."""
-    future: Future[T] = Future()
+def submit(
+    call: Callable[[], T],
+    start: Callable[[Callable[[], None]], None] = start_thread,
+    *,
+    future: Future[T] | None = None,
+) -> Future[T]:
+    """The future result of `call`, which `start` runs; `future` is one that others may know already."""
+    result: Future[T] = Future() if future is None else future
 
     def run() -> None:
         try:
-            future.set_result(call())
+            result.set_result(call())
         except BaseException as error:
-            future.set_exception(error)
+            result.set_exception(error)
             if not isinstance(error, Exception):  # it must end this thread, which may be the caller's own
                 raise
 
     start(run)
-    return future
+    return result

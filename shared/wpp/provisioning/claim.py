@@ -207,13 +207,17 @@ class HeldClaim:
         return row
 
     def _tick(self, worker: threading.Thread) -> float | None:
-        if not _is_alive(worker):
+        if not _is_alive(worker) or self._invocation.upstream.deadline.remaining() <= 0:
             return None
         try:
             self._change(self._beat_rows, lambda record: record, attempts=_BEAT_ATTEMPTS)
         except (ClaimLost, DeadlinePassed):
             return None
         except WppError:
+            return _SECONDS_AFTER_A_FAILED_BEAT
+        except Exception:
+            # Ending here would look like a dead holder to others, while the work goes on.
+            self._invocation.log.exception("a beat failed for an unforeseen reason")
             return _SECONDS_AFTER_A_FAILED_BEAT
         return BEAT_SECONDS
 

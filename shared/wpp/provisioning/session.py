@@ -69,6 +69,7 @@ class Session:
                 if not unknown_is_ended:
                     raise
                 state = SessionState(State.ENDED)
+            self._updates.may_have_ended = state.state is State.ENDED
             if state.state is State.ENDED:
                 state = self._start.of_new_client(claim) if claim else self._start.of_ended_session()
             elif claim:

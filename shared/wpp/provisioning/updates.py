@@ -55,6 +55,9 @@ class RowUpdates:
         self._webhook_is_registered: bool | None = None  # None if it was not tried
         is_live = Liveness(invocation.memory, self._clock).is_live(record)
         self._dead_claim_id = record.claim.id if record.claim and not is_live and not only_look else None
+        self.may_have_ended = True
+        """Whether the session may have to be started. Until that is known, the claim of a dead start stays: it tells whoever
+        takes it over to give that start its time."""
 
     def is_now(self, row: Integration) -> None:
         """The row as it was just read or written. Once it is active, whoever switches it off means it."""
@@ -87,7 +90,7 @@ class RowUpdates:
         token, stored = self._platform.tokens.current, record.token
         if token and (stored is None or (stored.text != token.text and self._is_newer(token, stored))):
             record = record.with_token(token)
-        if record.claim and record.claim.id == self._dead_claim_id:
+        if record.claim and record.claim.id == self._dead_claim_id and not self.may_have_ended:
             record = record.released()
         if self._webhook_is_registered is not None:
             record = record.with_webhook(self._webhook_hash if self._webhook_is_registered else None)

@@ -146,7 +146,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     real = socket.getaddrinfo
 
     def look_up(host: str, port: int, *rest: object, **options: object) -> object:
-        if host not in known or options.get("flags") == socket.AI_NUMERICHOST:
+        if host not in known:
             return real(host, port, *rest, **options)  # type: ignore[arg-type]
         found = known[host]()
         return [
@@ -183,6 +183,24 @@ def test_looking_up_a_name_ends_with_the_timeout(transport: Transport, names: Na
     names["slow.example"] = look_up
     assert _problem(transport, "http://slow.example:1") is None
     found.set()
+
+
+def test_those_who_wait_for_the_same_name_share_its_lookup(transport: Transport, names: Names) -> None:
+    lookups, may_end = [], threading.Event()
+
+    def look_up() -> list[str]:
+        lookups.append(1)
+        may_end.wait(10)
+        return ["127.0.0.1"]
+
+    names["shared.example"] = look_up
+    with serving(sending(response(b"{}"))) as server, ThreadPoolExecutor(3) as threads:
+        urls = [f"http://shared.example:{server.port}"] * 3
+        assert [*threads.map(lambda url: _problem(transport, url), urls)] == [None] * 3
+        assert len(lookups) == 1
+        may_end.set()
+        assert get(transport, urls[0]).status == 200
+    assert len(lookups) <= 2
 
 
 def test_a_name_that_does_not_exist_cannot_be_reached(transport: Transport, names: Names) -> None:

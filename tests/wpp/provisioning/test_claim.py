@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import time
 import uuid
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from emulator.faults import Fault
-from wpp.clock import Clock
+from tests.support.servers import wait_for
+from wpp.clock import Clock, Ticker
 from wpp.config import config_from
 from wpp.errors import UpstreamRefused
 from wpp.platform.client import Credentials
 from wpp.provisioning import claim as claims
 from wpp.provisioning.claim import ClaimLost, HeldClaim
-from wpp.provisioning.record import Record, record_of
+from wpp.provisioning.record import Record, record_of, writable_record_of
 from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from emulator.stack import Stack
     from wpp.runtime import Invocation
@@ -217,6 +221,61 @@ def test_a_beat_that_fails_is_repeated(
     assert current
     assert current.beat
     claim.release()
+
+
+def failing(times: float, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What nobody foresaw happens to so many changes of a row; the list grows with each."""
+    happened: list[int] = []
+
+    def fail(row: Integration) -> Record:
+        if len(happened) >= times:
+            return writable_record_of(row)
+        happened.append(1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(claims, "writable_record_of", fail)
+    return happened
+
+
+def test_a_holder_goes_on_beating_after_an_unforeseen_error_which_is_logged(
+    invocation: Invocation, row: Integration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(claims, "_SECONDS_AFTER_A_FAILED_BEAT", 0.05)
+    logged: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", logged.append)
+    logging.getLogger("wpp").addHandler(handler)
+    try:
+        claim = taken(invocation, row)
+        happened = failing(2, monkeypatch)
+        wait_for(lambda: len(happened) == 2)
+        before = stored(invocation, row).claim
+        wait_for(lambda: stored(invocation, row).claim != before)
+        claim.release()
+    finally:
+        logging.getLogger("wpp").removeHandler(handler)
+    assert [record.exc_info[0] for record in logged if record.exc_info] == [ZeroDivisionError] * 2
+
+
+def test_beats_end_at_the_deadline_whatever_goes_wrong(
+    stack: Stack, row: Integration, monkeypatch: pytest.MonkeyPatch, clock: Time
+) -> None:
+    ticks: list[Callable[[], float | None]] = []
+
+    def start_ticker(_: float, tick: Callable[[], float | None]) -> Ticker:
+        ticks.append(tick)
+        return Ticker(3600, tick)
+
+    environment = config_from(stack.environment())
+    with closing(Runtime(environment, Clock(monotonic=clock.monotonic), start_ticker=start_ticker)) as runtime:
+        claim = taken(runtime.begin("test", "request-1", 60), row)
+        happened = failing(math.inf, monkeypatch)
+        assert ticks[0]() is not None
+        clock.passed += 60
+        assert ticks[0]() is None
+        assert len(happened) == 1
+        claim.drop()
 
 
 def test_the_response_to_a_beat_may_be_lost(stack: Stack, invocation: Invocation, row: Integration) -> None:

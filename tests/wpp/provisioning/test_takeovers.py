@@ -1,0 +1,223 @@
+"""A holder is held up at each of its requests until others have taken its claim over, and then goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.support.interleaving import Actor, Process
+from tests.support.organizations import PATCH, OneOrganization
+from tests.support.releases import PRESENT
+from tests.wpp.provisioning.test_interleavings import WithDisconnects
+from wpp.errors import UpstreamBroken
+from wpp.secret import PlainSecret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.supabase.app import SupabaseApp
+    from tests.support.interleaving import Outcome
+    from tests.support.releases import Release
+
+
+class Scenario(NamedTuple):
+    has_client: bool = False
+    create_starts: bool = False
+    recreates: bool = False
+    refused: str = ""
+    """The call that meets a token which was revoked a moment ago."""
+
+
+SCENARIOS = {
+    "a first client, left offline": Scenario(),
+    "a first client, whose token start refuses": Scenario(refused="start"),
+    "an ended session": Scenario(has_client=True),
+    "an ended session, whose token start refuses": Scenario(has_client=True, refused="start"),
+    "a recreation": Scenario(has_client=True, recreates=True),
+    "a recreation, whose token stop refuses": Scenario(has_client=True, recreates=True, refused="stop"),
+}
+TELLING = [name for name, scenario in SCENARIOS.items() if scenario.refused]
+"""Those with all that the others have."""
+
+
+def at_each_request(
+    supabase: SupabaseApp,
+    scenario: Scenario,
+    machine: type[OneOrganization] = OneOrganization,
+    release: Release = PRESENT,
+) -> Iterator[tuple[OneOrganization, Actor]]:
+    """An organization, and a holder that is about to send its first request, its second, and so on; not each of many looks."""
+    steps = 0
+    while True:
+        organization, holder = begun(machine(supabase), scenario, release=release)
+        for _ in range(steps):
+            if holder.pending == scenario.refused and scenario.refused not in holder.calls[:-1]:
+                organization.revoke_tokens()
+            before = holder.pending
+            while not holder.done and holder.pending == before:
+                holder.go_on()
+        if holder.done:
+            assert steps > 2
+            return
+        yield organization, holder
+        organization.teardown()
+        organization.check()
+        steps += 1
+
+
+def begun(
+    organization: OneOrganization, scenario: Scenario, *, since_start: float = 20, release: Release = PRESENT
+) -> tuple[OneOrganization, Actor]:
+    organization.the_world_begins(skews=[0.0, 0.0, 0.0], starts=scenario.create_starts)
+    if scenario.has_client:
+        Actor(organization.processes[1]).to_the_end()
+        organization.log_out()
+        organization.world.advance(since_start)
+    organization.recreations = int(scenario.recreates)
+    organization.processes[0] = Process(organization.world, release=release)
+    return organization, Actor(organization.processes[0], "recreate" if scenario.recreates else "connect")
+
+
+def others_take_over(organization: OneOrganization, *, to_the_end: bool) -> None:
+    """Calls of one process, until one of them holds the claim or all is done."""
+    for _ in range(3):
+        other = Actor(organization.processes[1])
+        while not other.done and (to_the_end or organization.world.claims.holder is not other):
+            other.go_on()
+        if not other.done:
+            return
+        organization.world.advance(7)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "ending"), [("stopped", "answer"), ("asleep", "answer"), ("cut off", "lose the request")]
+)
+@pytest.mark.parametrize("scenario", TELLING)
+def test_whoever_was_taken_over_doubles_nothing_and_changes_nothing(
+    supabase: SupabaseApp, scenario: str, trouble: str, ending: Outcome
+) -> None:
+    for organization, holder in at_each_request(supabase, SCENARIOS[scenario]):
+        began = organization.world.now()
+        organization.get_into_trouble(holder.process, "cut off" if trouble == "cut off" else "stopped")
+        others_take_over(organization, to_the_end=trouble != "stopped")
+        if trouble == "asleep":
+            organization.wake_up_unaware(holder.process, organization.world.now() - began)
+        holder.process.recover()
+        organization.end_request(holder, ending)
+        holder.to_the_end()
+        organization.check()
+
+
+@pytest.mark.parametrize("ending", ["lose the answer", "arrive late", "die, arrive late"])
+@pytest.mark.parametrize("scenario", TELLING)
+def test_a_request_without_a_response_is_neither_lost_nor_doubled(
+    supabase: SupabaseApp, scenario: str, ending: Outcome
+) -> None:
+    for organization, holder in at_each_request(supabase, SCENARIOS[scenario]):
+        organization.end_request(holder, ending)
+        holder.to_the_end()
+        organization.check()
+        others_take_over(organization, to_the_end=True)
+        organization.check()
+
+
+def test_a_create_that_takes_14_s_is_not_taken_over(supabase: SupabaseApp) -> None:
+    organization = OneOrganization(supabase)
+    organization.the_world_begins(skews=[0.0, 7200.0, -7200.0], starts=True)
+    organization.platform.settings.honours_idempotency_key = False
+    holder, *observers = [Actor(process) for process in organization.processes]
+    while holder.pending != "create":
+        holder.go_on()
+    world, looks = organization.world, 0
+    sent = world.now()
+    while world.now() < sent + 12:
+        observers[looks % 2].go_on()
+        looks += 1
+        assert world.claims.holder is holder
+    world.advance(sent + 14 - world.now())
+    for actor in (holder, *observers):
+        actor.to_the_end()
+
+    assert looks > 12
+    assert [actor.calls.count("create") for actor in (holder, *observers)] == [1, 0, 0]
+    assert holder.session is not None
+    assert {observer.session for observer in observers} == {holder.session}
+    organization.teardown()
+    organization.check()
+
+
+def test_a_holder_whose_claim_other_code_wiped_out_goes_on_under_it(supabase: SupabaseApp) -> None:
+    wiped = 0
+    for organization, holder in at_each_request(supabase, Scenario()):
+        organization.platform.settings.honours_idempotency_key = False
+        rows = supabase.rows(organization.organization_id)
+        if rows and "wppApiKey" not in rows[0]["settings"]:
+            organization.write(rows[0]["id"], {"theirs": 1})
+            organization.world.advance(3)
+            observer = Actor(organization.processes[1])
+            observer.go_on()
+            assert "wppClaim" in supabase.rows(organization.organization_id)[0]["settings"]
+            holder.to_the_end()
+            observer.to_the_end()
+            assert (holder.error, observer.error) == (None, None)
+            assert len(organization.platform.clients_of(organization.organization_id)) == 1
+            assert supabase.rows(organization.organization_id)[0]["settings"]["theirs"] == 1
+            wiped += 1
+    assert wiped == 2  # before it creates, and before it saves
+
+
+@pytest.mark.parametrize("scenario", ["a first client, left offline", "an ended session"])
+def test_a_number_that_somebody_disconnects_meanwhile_stays_disconnected(supabase: SupabaseApp, scenario: str) -> None:
+    for organization, holder in at_each_request(supabase, SCENARIOS[scenario], WithDisconnects):
+        Actor(organization.processes[1], "disconnect").to_the_end()
+        holder.to_the_end()
+        organization.check()
+        organization.a_number_stays_disconnected()  # type: ignore[attr-defined] # it is one of those
+
+
+class LongInComing(PlainSecret):
+    """Others take the claim over while it is fetched, as they may in the seconds that a hanging AWS takes."""
+
+    def __init__(self, organization: OneOrganization) -> None:
+        super().__init__(organization.platform.wpp_secret)
+        self._organization = organization
+
+    def value(self) -> str:
+        holder = self._organization.processes[0]
+        holder.is_cut_off = True
+        others_take_over(self._organization, to_the_end=False)
+        holder.recover()
+        return super().value()
+
+
+def test_nothing_is_created_once_the_claim_was_taken_over_while_the_secret_was_fetched(supabase: SupabaseApp) -> None:
+    organization = begun(OneOrganization(supabase), Scenario())[0]
+    organization.platform.settings.honours_idempotency_key = False
+    holder = Actor(organization.processes[0], wpp_secret=LongInComing(organization))
+    holder.to_the_end()
+    assert "create" not in holder.calls
+    organization.teardown()
+    organization.check()
+
+
+@pytest.mark.parametrize("scenario", ["a first client, left offline", "an ended session"])
+def test_a_start_whose_claim_cannot_be_confirmed_is_not_sent_and_leaves_no_claim(
+    supabase: SupabaseApp, scenario: str
+) -> None:
+    organization, holder = begun(OneOrganization(supabase), SCENARIOS[scenario], since_start=1)
+    while not (holder.pending == "status" and organization.world.claims.holder is holder):
+        holder.go_on()
+    holder.process.background = "lose the request"
+    organization.world.advance(5)
+    failures = 0
+    while not holder.done:
+        fails = holder.pending == PATCH and failures < 6
+        failures += fails
+        holder.go_on("lose the request" if fails else "answer")
+
+    assert isinstance(holder.error, UpstreamBroken)
+    assert "start" not in holder.calls
+    (row,) = supabase.rows(organization.organization_id)
+    assert "wppClaim" not in row["settings"]
+    organization.teardown()
