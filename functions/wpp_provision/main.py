@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from wpp.errors import BadRequest, InvalidToken, MissingAuthorization, OrganizationNotFound
 from wpp.faas import aws_lambda, functions_framework
 from wpp.faas.function import Call, Function, Result
-from wpp.provisioning.options import options_from, target_from
+from wpp.provisioning.options import options_from, row_target_from
 from wpp.provisioning.service import PLAIN, connect
 
 if TYPE_CHECKING:
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 def _run(invocation: Invocation, call: Call) -> Result:
     if options_from(call.body) != PLAIN:
         raise BadRequest("wpp-provision takes neither add_new nor force_recreate: call wpp-create with it")
-    target = target_from(call.body)
-    if target.session is not None:  # ignored, it would connect the primary number instead
-        raise BadRequest("wpp-provision takes no session: name the number with integration_id")
-    connection = connect(invocation, call.access_token, target=target, wait=True)
+    connection = connect(invocation, call.access_token, target=row_target_from(call.body), wait=True)
     return Result(
         {
             "status": connection.status,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -24,6 +25,12 @@ _START_TIMEOUT = 30.0  # seconds
 
 
 _reserved: list[socket.socket] = []
+
+
+@atexit.register
+def _close_reserved() -> None:
+    for probe in _reserved:
+        probe.close()
 
 
 def free_port() -> int:
