@@ -17,8 +17,10 @@ from it.
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import os
+import py_compile
 import re
 import shlex
 import shutil
@@ -158,6 +160,12 @@ def _packages(python_version: str, machine: str) -> Path:
         # Those of the oldest Linux still around: Debian 10 and RHEL 8 have this C library.
         platforms = [f"{name}_{machine}" for name in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
         bundle.install(lock, unfinished, python_version, platforms)
+        if python_version == f"{sys.version_info.major}.{sys.version_info.minor}":
+            # Otherwise the trial of each release compiles them all. A release never changes, so sources are not compared.
+            unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+            compileall.compile_dir(
+                unfinished, stripdir=unfinished, prependdir="packages", quiet=1, invalidation_mode=unchecked
+            )
         unfinished.rename(folder)
     return folder
 

@@ -64,8 +64,10 @@ def event(name: str, token: str = "") -> dict[str, Any]:
     return recorded
 
 
-def test_a_second_build_gives_the_same_bytes(dist: Path, tmp_path: Path) -> None:
+def test_a_second_build_gives_the_same_bytes(dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "function_names", lambda: FUNCTIONS[:1])  # the packages are the same in each zip
     zips = aws_build.build(HERE, tmp_path)
+    assert len(zips) == 1
     for again in (*zips, tmp_path / BILL):
         assert again.read_bytes() == (dist / again.name).read_bytes()
 

@@ -77,7 +77,7 @@ def test_calls_made_up_from_the_description_are_answered_as_it_says(
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     command = [str(Path(sys.executable).with_name("st")), "run", str(DESCRIPTION), "--url", addresses["usual"]]
     command += ["--header", f"Authorization: Bearer {caller.token}", "--phases", "examples,coverage,fuzzing"]
-    command += ["--max-examples", "10", "--seed", "1", "--continue-on-failure", "--suppress-health-check", "all"]
+    command += ["--max-examples", "4", "--seed", "1", "--continue-on-failure", "--suppress-health-check", "all"]
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     ran = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stdout

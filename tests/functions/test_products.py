@@ -108,8 +108,11 @@ def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_new_process")
-@pytest.mark.parametrize("name", CONNECTING)
-@pytest.mark.parametrize("kind", VARIANTS)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    # Where it ends with an error, both functions run the same code.
+    [(kind, name) for kind in VARIANTS for name in CONNECTING if name == CREATE or VARIANTS[kind].status == 200],
+)
 def test_the_tables_of_products_differ(
     kind: str, name: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
