@@ -189,7 +189,7 @@ def test_a_gcloud_that_cannot_be_run_is_explained_in_a_line(tmp_path: Path) -> N
 def test_ctrl_c_ends_a_deployment_in_a_line_that_names_the_function(tmp_path: Path) -> None:
     stub = tmp_path / "gcloud"
     # As a terminal does it: gcloud and its parent get the signal.
-    stub.write_text("#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n")
+    stub.write_text("#!/bin/sh\nsleep 0.2\nkill -INT $PPID\nkill -TERM $$\n")
     stub.chmod(0o755)
 
     deployed = _deploy(PATH=f"{tmp_path}:{os.environ['PATH']}")
