@@ -33,7 +33,7 @@ def received(stack: Stack) -> list[str]:
 def test_a_first_creation_takes_at_most_six_round_trips(caller: Caller, *, create_starts: bool) -> None:
     caller.stack.platform.settings.create_starts = create_starts
     # With latency every call takes long enough that what overlaps counts as one round trip and nothing else does.
-    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.03
+    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.1
     calls, round_trips = upstream_work(caller.create())
     assert round_trips <= 6
     assert calls <= 12
@@ -51,7 +51,7 @@ def test_a_warm_call_for_a_connected_organization_is_three_calls_in_two_round_tr
     caller.create()  # notes the webhook, and remembers that the session is connected
     caller.stack.supabase_server.clear()
     caller.stack.platform_server.clear()
-    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.03
+    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.1
 
     answer = caller.create()
 
