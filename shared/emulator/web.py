@@ -124,7 +124,7 @@ class Server:
         except OSError:
             listener.close()
             raise
-        listener.listen(1024)
+        listener.listen(4096)
         self.port = listener.getsockname()[1]
         self._listener = listener
         threading.Thread(target=self._accept, args=[listener], daemon=True).start()

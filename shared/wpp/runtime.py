@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from wpp.clock import Clock, Deadline, Ticker
-from wpp.http.threads import submit
+from wpp.http.threads import T, submit
 from wpp.http.trace import Trace
 from wpp.http.upstream import Upstream
 from wpp.recent import Recent, Shared
@@ -16,7 +17,8 @@ from wpp.supabase.rows import Rows
 from wpp.supabase.signing_keys import SigningKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping
+    from concurrent.futures import Future
 
     from wpp.clock import Tick
     from wpp.config import Config
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from wpp.platform.token import AccessToken
 
 _LOG = logging.getLogger("wpp")
+_PATIENCE = 0.5  # seconds for which an answer waits for what only helps
 _CLAIMS = 20_000  # each of many organizations may have one that is waited for
 
 
@@ -81,6 +84,7 @@ class Invocation:
         """Of the caller, once their token was checked here."""
         self.organization_id: str | None = None
         self.warnings: list[str] = []
+        self._patience = _PATIENCE
 
     @property
     def config(self) -> Config:
@@ -93,6 +97,14 @@ class Invocation:
     @property
     def log(self) -> InvocationLog:
         return invocation_log(self.function, self.request_id, self.organization_id)
+
+    @contextmanager
+    def alongside_briefly(self, call: Callable[[], T]) -> Iterator[Future[T]]:
+        """`Upstream.alongside` for what only helps: all of it together delays the answer by half a second at most."""
+        with self.upstream.alongside(call, lambda: self._patience) as future:
+            yield future
+            ended = self.upstream.clock.monotonic()
+        self._patience = max(0.0, self._patience - (self.upstream.clock.monotonic() - ended))
 
     def count(self, event: str) -> None:
         """For the metrics."""

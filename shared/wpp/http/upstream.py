@@ -75,10 +75,11 @@ class Upstream:
         return Upstream(self._transport, deadline, self.clock, self.request_id, trace=self.trace, uniform=self._uniform)
 
     @contextmanager
-    def alongside(self, call: Callable[[], T], patience: float | None = None) -> Iterator[Future[T]]:
+    def alongside(self, call: Callable[[], T], patience: Callable[[], float] | None = None) -> Iterator[Future[T]]:
         """Runs `call` on another thread during the block, and waits for it at the block's end, whatever happens in it.
 
-        With `patience`, in seconds, the wait is no longer than that: for what only helps, and goes on by itself. The result or
+        With `patience`, asked at the block's end, the wait is no longer than so many seconds: for what only helps, and goes on by
+        itself. The result or
         the error is read from the future, after the block. If no thread can be started, `call` runs before the block: slower,
         but once.
         """
@@ -86,7 +87,7 @@ class Upstream:
         try:
             yield future
         finally:
-            wait([future], patience)
+            wait([future], None if patience is None else patience())
 
     def send(self, request: Request) -> Response:
         """The response to a request, of any status below 500 except 429.

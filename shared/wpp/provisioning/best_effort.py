@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from wpp.runtime import Invocation
 
-PATIENCE = 0.5
-"""Seconds for which an answer waits for it."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 4.0, 60.0  # seconds after a failure
 
 
@@ -23,15 +21,18 @@ class BestEffort:
 
     def __init__(self, invocation: Invocation, name: str, work: Callable[[], None]) -> None:
         """`work` raises if it fails. `name` tells it from others of the process."""
-        self._upstream = invocation.upstream
+        self._invocation = invocation
         self._clock = invocation.upstream.clock
         self._postponed = invocation.memory.postponed
         self._name = name
         self._work = work
 
     @contextmanager
-    def alongside(self, patience: float = PATIENCE) -> Iterator[None]:
-        """Does it during the block, unless it failed a moment ago. It counts as failed until it has succeeded."""
+    def alongside(self, patience: float | None = None) -> Iterator[None]:
+        """Does it during the block, unless it failed a moment ago. It counts as failed until it has succeeded.
+
+        The block's end waits for it as `alongside_briefly` does, or for up to `patience` seconds.
+        """
         until, pause = self._postponed.get(self._name) or (0.0, 0.0)
         now = self._clock.monotonic()
         if now < until:
@@ -39,7 +40,11 @@ class BestEffort:
             return
         pause = min(2 * pause, _LONGEST_PAUSE) or _FIRST_PAUSE
         self._postponed.put(self._name, (now + pause, pause))
-        with self._upstream.alongside(self._attempt, patience):
+        if patience is None:
+            waiting = self._invocation.alongside_briefly(self._attempt)
+        else:
+            waiting = self._invocation.upstream.alongside(self._attempt, lambda: patience)
+        with waiting:
             yield
 
     def _attempt(self) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from wpp.errors import AMBIGUOUS, WppError
 from wpp.platform.state import SessionState, State
-from wpp.provisioning.best_effort import PATIENCE
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -23,7 +22,7 @@ def live_state(invocation: Invocation, platform: WppClient) -> SessionState:
     if connected.get(api_key):  # its QR is not worth asking for in advance
         state, qr_future = platform.status(), None
     else:
-        with invocation.upstream.alongside(lambda: platform.qr(_EARLY_QR_PATIENCE), PATIENCE) as early:
+        with invocation.alongside_briefly(lambda: platform.qr(_EARLY_QR_PATIENCE)) as early:
             state = platform.status()
         qr_future = early if early.done() else None
     if state.state is State.CONNECTED:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamError
 from wpp.platform.state import SessionState, State
-from wpp.provisioning.best_effort import PATIENCE
 from wpp.provisioning.client import ensure_token
 from wpp.provisioning.live import live_state, with_qr
 from wpp.provisioning.start import Start
@@ -144,7 +143,7 @@ class Session:
             elif not is_new and not self._updates.are_saved:
                 stack.enter_context(self._updates.saving())
             if self._updates.needs_webhook:
-                stack.enter_context(self._updates.registering_webhook(WEBHOOK_PATIENCE if is_new else PATIENCE))
+                stack.enter_context(self._updates.registering_webhook(WEBHOOK_PATIENCE if is_new else None))
             state = live_state(self._invocation, self._platform)
         if activation:
             activation.result()  # an inactive row must not be answered as a connection

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wpp.errors import WppError
 from wpp.platform.state import State
-from wpp.provisioning.best_effort import PATIENCE, BestEffort
+from wpp.provisioning.best_effort import BestEffort
 from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.record import record_of, webhook_hash
 
@@ -155,7 +155,7 @@ class RowUpdates:
         """Saves them during the block, where that only helps: the next call does again what fails here."""
         return BestEffort(self._invocation, f"save {self.row.id}", self._save_or_log).alongside()
 
-    def registering_webhook(self, patience: float = PATIENCE) -> AbstractContextManager[None]:
+    def registering_webhook(self, patience: float | None = None) -> AbstractContextManager[None]:
         """Registers the webhook during the block: the next call does again what fails here."""
         self._webhook_is_registered = False
         return BestEffort(self._invocation, f"webhook {self.row.id}", self._register_webhook).alongside(patience)
