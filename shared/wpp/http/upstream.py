@@ -79,9 +79,8 @@ class Upstream:
         """Runs `call` on another thread during the block, and waits for it at the block's end, whatever happens in it.
 
         With `patience`, asked at the block's end, the wait is no longer than so many seconds: for what only helps, and goes on by
-        itself. The result or
-        the error is read from the future, after the block. If no thread can be started, `call` runs before the block: slower,
-        but once.
+        itself. The result or the error is read from the future, after the block. If no thread can be started, `call` runs before
+        the block: slower, but once.
         """
         future = submit(call, self._transport.start_thread)
         try:
