@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -89,6 +90,23 @@ def test_who_waits_is_counted_until_answered_or_until_the_worker_ends(metered: M
         with pytest.raises(requests.ConnectionError):
             answer.result()
     wait_for(lambda: metered.samples("wpp_calls_in_progress", "function") == {})
+
+
+def test_a_call_that_the_server_ends_is_counted_and_no_longer_waits(stack: Stack, tmp_path: Path) -> None:
+    metrics_port = free_port()
+    env = {"METRICS_PORT": str(metrics_port), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "REQUEST_LIMIT_SECONDS": "1"}
+    stack.platform.settings.qr_delay = 1000
+    caller = new_caller(stack, {})
+    with start_server(
+        ROOT / "functions", {**stack.environment(), **env}, ["--bind", f"127.0.0.1:{metrics_port}"]
+    ) as server:
+        metered = Metered(server, f"http://127.0.0.1:{metrics_port}/metrics")
+        with suppress(requests.ConnectionError):
+            caller.call_at(f"{server.url}/functions/v1/wpp-provision")
+        ended = {("wpp-provision", "500", "ended"): 1}
+        wait_for(lambda: metered.samples("wpp_calls_total", "function", "status", "code") == ended)
+        assert metered.samples("wpp_calls_in_progress", "function") == {}
+        assert logged_calls(server.output()) == ended
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/functions/v1/metrics", "/functions/v1/wpp-create/metrics"])

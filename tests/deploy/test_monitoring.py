@@ -88,5 +88,5 @@ def test_alerts_and_dashboard_ask_for_metrics_and_labels_that_are_there() -> Non
 def test_the_runbook_has_a_section_for_each_alert() -> None:
     headings = set(re.findall(r"^### (\w+)$", RUNBOOK.read_text(), re.MULTILINE))
     for rule in alerts():
-        assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
         assert rule["alert"] in headings

@@ -163,7 +163,7 @@ def _check_tokens() -> tuple[CallerCheck, Upstream]:
         def __init__(self) -> None:
             pass
 
-        def exchange(self, *_: object, **__: object) -> Any:
+        def send(self, *_: object, **__: object) -> Any:
             raise Reached("the network")
 
     return CallerCheck(configured, SigningKeys(configured.supabase_url, clock)), Upstream(

@@ -66,7 +66,8 @@ wsgi_app = "wpp.faas.server:app_from_environment()"
 bind = [os.environ.get("BIND", "").strip() or "127.0.0.1:9100"]
 _METRICS_PORT = os.environ.get("METRICS_PORT", "").strip()
 if _METRICS_PORT:
-    bind.append(f"{bind[0].rpartition(':')[0]}:{_METRICS_PORT}")
+    host = "127.0.0.1" if bind[0].startswith("unix:") else bind[0].rpartition(":")[0]
+    bind.append(f"{host}:{_METRICS_PORT}")
     # Where the workers keep their metrics, so that any of them answers for all. The files of those that have ended count too.
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="wpp-metrics-")

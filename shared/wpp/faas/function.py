@@ -145,6 +145,13 @@ class _RequestHandler:
 
     def answer(self) -> Answer:
         _PROCESS.observers.began(self._function.name)
+        try:
+            return self._answer()
+        except BaseException:  # the server ends a call that takes too long with a SystemExit
+            self._report(500, "ended", "the call was ended", shows_qr=False)
+            raise
+
+    def _answer(self) -> Answer:
         code: str | None = None
         reason: str | None = None
         try:
@@ -157,11 +164,7 @@ class _RequestHandler:
             code, status, extra = "internal_error", 500, {}
             body = self._error_body("Internal error", code, retryable=False)
             self._log.exception("an unforeseen error")
-        self._log_outcome(status, code, reason)
-        report = CallReport(
-            self._function.name, status, code, self._trace.elapsed(), self._trace, bool(body.get("qrcode"))
-        )
-        _PROCESS.observers.answered(report)
+        self._report(status, code, reason, shows_qr=bool(body.get("qrcode")))
         headers = {**self._headers, **extra}
         headers |= {"X-Request-Id": self._request_id, "Server-Timing": self._server_timing()}
         if self._trace.context is not None:
@@ -200,6 +203,11 @@ class _RequestHandler:
     def _error_body(self, text: str, code: str, *, retryable: bool) -> dict[str, Any]:
         shown = {"success": False, "error": text, "code": code, "retryable": retryable}
         return {**shown, "request_id": self._request_id, **self._function.error_fields}
+
+    def _report(self, status: int, code: str | None, reason: str | None, *, shows_qr: bool) -> None:
+        self._log_outcome(status, code, reason)
+        trace = self._trace
+        _PROCESS.observers.answered(CallReport(self._function.name, status, code, trace.elapsed(), trace, shows_qr))
 
     def _log_outcome(self, status: int, code: str | None, reason: str | None) -> None:
         trace, context = self._trace, self._trace.context

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wpp.faas.reports import CallReport
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30)
+_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 30)
 
 
 class Metrics:
@@ -31,7 +31,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._in_progress = Gauge(
-            "wpp_calls_in_progress", "Calls that wait for their answer: people.", ["function"],
+            "wpp_calls_in_progress", "Calls that are not answered yet: people who wait.", ["function"],
             multiprocess_mode="livesum", registry=registry,
         )  # fmt: skip
         self._requests = Counter(
@@ -47,7 +47,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._states = Counter(
-            "wpp_session_states", "States in which calls left a session.", ["function", "state"], registry=registry
+            "wpp_session_states", "States of sessions that calls saw last.", ["function", "state"], registry=registry
         )
 
     def began(self, function: str) -> None:

@@ -18,7 +18,7 @@ _PATIENCE = 3.0  # seconds
 
 
 class Readiness:
-    """Asks both systems at most every 5 seconds, however often it is asked itself."""
+    """Asks both systems at most every 5 seconds, however often it is asked itself: each worker has one."""
 
     def __init__(self, runtime: Callable[[], Runtime]) -> None:
         self._runtime = runtime

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Doing = Literal["create", "recreate", "start", "restart", "disconnect"]
 _DOING: tuple[Doing, ...] = get_args(Doing)
+_REFUSALS = ("platform_refused", "supabase_refused")
 _STARTS, _CREATIONS = ("start", "restart"), ("create", "recreate")
 _NAMESPACE = "0d9a4a3b-52a1-5a0f-8a3e-0c8c9f1d7e42"
 _TOKEN = ("wppJwtToken", "wppJwtExpiresAt")
@@ -154,7 +155,9 @@ class Record:
         stored = self.settings.get("wppClaim")
         if not isinstance(stored, dict) or not isinstance(stored.get("failed"), str):
             return None
-        return Failure(stored["failed"], str(stored.get("code")), str(stored.get("problem")))
+        # Others can write anything there, and the code is public.
+        code = next((code for code in _REFUSALS if code == stored.get("code")), _REFUSALS[0])
+        return Failure(stored["failed"], code, str(stored.get("problem")))
 
     @property
     def key_issued_at(self) -> float | None:
