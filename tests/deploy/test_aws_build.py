@@ -132,11 +132,15 @@ def test_the_unpacked_zip_answers(tasks: dict[str, Path], tmp_path: Path, stack:
         health = instance.invoke(event("http_api_health"))
         preflight = instance.invoke(event("http_api_preflight"))
         refusal = instance.invoke(event("http_api", "no.jwt.atall"))
+        metrics = [json.loads(line) for line in instance.process.output().splitlines() if line.startswith('{"_aws"')]
 
     expected = {"success": True, "function": bundle.address(name), "version": bundle.version()}
     assert json.loads(health["body"]) == expected
     assert preflight["statusCode"] == 204
     assert (refusal["statusCode"], json.loads(refusal["body"])["code"]) == (401, "invalid_token")
+    assert [(one["function"], one["code"], one["calls"]) for one in metrics] == [
+        (bundle.address(name), "invalid_token", 1)
+    ]
 
 
 @pytest.mark.parametrize("name", CONNECTING)
