@@ -99,7 +99,7 @@ const isRepeat = (one, other) =>
 
 function describe({ call, times, element }) {
   const find = (selector) => element.querySelector(selector);
-  find("time").textContent = new Date(call.at * 1000).toLocaleTimeString();
+  find("time").textContent = new Date(call.at * 1000).toLocaleTimeString("en-GB"); // 24 hours: short, and read in each language
   find(".name").textContent = call.function;
   find(".times").textContent = times > 1 ? `×${times}` : "";
   find(".code").textContent = call.status || "—";
