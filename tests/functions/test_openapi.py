@@ -228,7 +228,7 @@ def test_every_example_of_an_answer_fits_its_schema(description: Any) -> None:
 def test_the_code_the_description_and_the_readme_agree_on_each_error(description: Any) -> None:
     kinds = [*subclasses(WppError)]
     raised = {code: (kind.status, kind.retryable) for kind in kinds for code in codes_of(kind)}
-    raised |= {"internal_error": (500, False), "function_broken": (500, False)}  # what is no WppError
+    raised |= {"internal_error": (500, False), "function_broken": (500, False)}  # not a WppError
     rows = re.findall(r"^\| (\d{3})\b[^|]*\| (`[^|]*`) \| (yes|no) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert {
         code: (int(status), can_help == "yes")
