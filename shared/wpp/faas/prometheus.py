@@ -62,7 +62,7 @@ class Metrics:
         for request in report.trace.requests:
             self._requests.labels(request.system, request.name, request.result).inc()
             self._request_seconds.labels(request.system, request.name).observe(request.duration)
-        for event, times in report.trace.events.items():
+        for event, times in dict(report.trace.events).items():  # what only helps may still be counting
             self._events.labels(event).inc(times)
         if report.trace.session_state is not None:
             self._states.labels(report.function, report.trace.session_state).inc()
