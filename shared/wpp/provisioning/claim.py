@@ -93,18 +93,17 @@ class HeldClaim:
         """Holds a claim of ours that turned up in the row although the response to placing it was lost."""
         self._hold(row, self._clock.monotonic() - TRUSTED_SECONDS)
 
-    def confirm(self) -> None:
-        """The fence of `create`, `start` and `stop`: afterwards nobody can have taken the claim over yet.
+    def confirm(self, within: float = TRUSTED_SECONDS) -> None:
+        """The fence of `create`, `start` and `stop`: afterwards nobody can have taken the claim over yet. Has nothing to do if
+        the claim was confirmed `within` so many seconds.
 
         Raises ClaimLost, UpstreamError, DeadlinePassed.
         """
-        if self.row is None or not self.is_confirmed:
+        if self.row is None or not self.is_confirmed(within):
             self.change(lambda record: record)
 
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether it was so shortly ago that `confirm` has nothing to do."""
-        return self._clock.monotonic() - self._confirmed_at < TRUSTED_SECONDS
+    def is_confirmed(self, within: float = TRUSTED_SECONDS) -> bool:
+        return self._clock.monotonic() - self._confirmed_at < within
 
     def change(
         self, change: Change, *, active: bool | None = None, doing: Doing | None = None, release: bool = False

@@ -20,7 +20,7 @@ from wpp.provisioning.client import ensure_token, stored_client
 from wpp.provisioning.liveness import DEAD_AFTER, Liveness
 from wpp.provisioning.number import named_row
 from wpp.provisioning.record import record_of
-from wpp.provisioning.settling import START_SECONDS, seconds_left, settled_state
+from wpp.provisioning.settling import seconds_left, settled_state
 
 if TYPE_CHECKING:
     from wpp.provisioning.options import Target
@@ -64,21 +64,20 @@ def disconnect_row(invocation: Invocation, row: Integration, *, though_refused: 
 def _claimed(invocation: Invocation, claim: HeldClaim, row: Integration) -> tuple[Integration, float]:
     """The row under our claim, once nobody else is at work on it, and the seconds that a start of theirs may still take."""
     liveness, upstream = Liveness(invocation.memory, invocation.upstream.clock), invocation.upstream
-    looks, was_dead_start = 0, False
+    looks, after_dead_start = 0, 0.0
 
     def is_free(current: Integration) -> bool:
-        nonlocal was_dead_start
+        nonlocal after_dead_start
         record = record_of(current)
-        is_live = liveness.is_live(record)
-        was_dead_start = not is_live and record.claim is not None and record.claim.is_start
-        return not is_live
+        after_dead_start = liveness.start_seconds_left(record) or 0.0
+        return not liveness.is_live(record)
 
     while True:
         found, _ = claim.take(row, is_free)
         if found is None:
             raise NumberNotFound
         if claim.row is not None:
-            return found, START_SECONDS if was_dead_start else seconds_left(record_of(found), upstream.clock.now())
+            return found, max(after_dead_start, seconds_left(record_of(found), upstream.clock.now()))
         looks += 1
         try:
             upstream.pause(min(1 + looks // 4, 4), "waiting for another request that works on this number")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wpp.provisioning.settling import FENCE_SECONDS, START_SECONDS
+
 if TYPE_CHECKING:
     from wpp.clock import Clock
     from wpp.provisioning.record import Record
@@ -36,6 +38,22 @@ class Liveness:
             self._seen.put(record.row_id, (claim.id, claim.beat, now))
             return True
         return now - seen[2] < (DEAD_AFTER if claim.beat is not None else DEAD_WITHOUT_BEATS_AFTER)
+
+    def start_seconds_left(self, record: Record) -> float | None:
+        """How long a start that the holder of the row's dead claim may have sent can still take to show, zero or less if it has
+        had its time; None if no such claim is in the way.
+
+        The holder confirmed the claim before this process saw it unchanged for the first time, and sent nothing later than
+        FENCE_SECONDS after that.
+        """
+        claim, seen, now = record.claim, self._seen.get(record.row_id), self._clock.monotonic()
+        if claim is None or not claim.is_start or self.is_live(record):
+            return None
+        if claim.beat is None:  # code from before beats confirms nothing
+            return START_SECONDS
+        if seen is None or seen[:2] != (claim.id, claim.beat) or self._abandoned.get(claim.id):
+            seen = (claim.id, claim.beat, now)
+        return seen[2] + FENCE_SECONDS + START_SECONDS - now
 
     def abandon(self, claim_id: str) -> None:
         """The work under a claim of this process has ended, whether or not it could be released."""

@@ -114,6 +114,7 @@ class Session:
                 state, trouble = self._shared_look(pause, with_status=looks % _STATUS_EVERY == 0), None
                 if state.state is State.ENDED:
                     state = self._start.of_ended_session()
+                    began = clock.monotonic() if self._start.was_sent else began
                 self._note(state)  # the next look may not tell it any more
                 pause = pause_after(clock.monotonic() - began)
             except (*AMBIGUOUS, SessionGone) as error:  # a single "unknown session" is not believed

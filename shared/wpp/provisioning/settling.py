@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 START_SECONDS = 10.0
 """The longest that a start may take to show."""
+FENCE_SECONDS = 1.0
+"""A start is sent only so shortly after the claim was confirmed, unless confirming it takes longer."""
 _LOOK_SECONDS = 0.5  # between two looks
 
 
@@ -41,4 +43,5 @@ def settled_state(
             state = SessionState(State.ENDED)
         if state.state is not State.ENDED or upstream.clock.monotonic() >= until:
             return state
-        upstream.deadline.sleep(_LOOK_SECONDS, "waiting for the session to start")
+        pause = min(_LOOK_SECONDS, until - upstream.clock.monotonic())
+        upstream.deadline.sleep(pause, "waiting for the session to start")

@@ -11,7 +11,7 @@ from wpp.provisioning.claim import ClaimLost, HeldClaim
 from wpp.provisioning.decide import restart_is_due, restart_was_in_vain
 from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.record import Record, record_of
-from wpp.provisioning.settling import START_SECONDS, seconds_left, settled_state
+from wpp.provisioning.settling import FENCE_SECONDS, START_SECONDS, seconds_left, settled_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,8 @@ class Start:
         self._liveness = Liveness(invocation.memory, self._clock)
         self._platform: WppClient = client.platform
         self._updates = updates
-        self._was_sent = False
+        self.was_sent = False
+        """Whether this invocation has started the session, or may have."""
 
     def of_new_client(self, claim: HeldClaim) -> SessionState:
         """Starts the session of a client that this invocation created, whose claim it still holds.
@@ -48,7 +49,7 @@ class Start:
         with ExitStack() as beside:
 
             def fence() -> None:
-                if self._was_sent:  # its token was refused, and the claim is released by now
+                if self.was_sent:  # its token was refused, and the claim is released by now
                     raise ClaimLost
                 self._fence(claim)
                 beside.enter_context(self._upstream.alongside(lambda: self.release(claim)))
@@ -57,7 +58,7 @@ class Start:
                 return self._platform.start(fence)
             except (*AMBIGUOUS, ClaimLost, UpstreamRefused) as error:
                 failure = error
-        if not self._was_sent:
+        if not self.was_sent:
             if isinstance(failure, ClaimLost):
                 return _SOMEBODY_ELSE_IS_STARTING
             raise failure
@@ -94,13 +95,14 @@ class Start:
         was read.
         """
         claim = HeldClaim(self._invocation, doing)
-        was_dead_start, may_start = False, self._updates.may_start
+        after_dead_start: float | None = None
+        may_start = self._updates.may_start
 
         def is_ours_to_take(current: Integration) -> bool:
-            nonlocal was_dead_start
+            nonlocal after_dead_start
             record = record_of(current)
             is_live = self._liveness.is_live(record)
-            was_dead_start = not is_live and record.claim is not None and record.claim.is_start
+            after_dead_start = self._liveness.start_seconds_left(record)
             is_ours = record.credentials == self._platform.credentials and not is_live
             # Whoever disconnects the number while this call is under way means it.
             return is_ours and (may_start or not record.is_disconnected) and is_due(record)
@@ -112,13 +114,13 @@ class Start:
             raise
         if row is None or claim.row is None:
             return _SOMEBODY_ELSE_IS_STARTING
-        settling = (
-            START_SECONDS if was_dead_start or self._was_sent else seconds_left(record_of(row), self._clock.now())
-        )
+        after_own_start = START_SECONDS if self.was_sent else 0.0
+        settling = max(seconds_left(record_of(row), self._clock.now()), after_dead_start or 0.0, after_own_start)
+        is_state_current = was_untouched and after_dead_start is None and settling <= 0
         try:
-            state = work(claim, None if was_untouched and settling <= 0 else settling)
+            state = work(claim, None if is_state_current else settling)
         except (*AMBIGUOUS, DeadlinePassed):
-            if self._was_sent:  # it may be under way all the same: whoever finds the claim dead gives it time
+            if self.was_sent:  # it may be under way all the same: whoever finds the claim dead gives it time
                 claim.drop()
             else:
                 claim.release()
@@ -165,7 +167,7 @@ class Start:
             state = self._platform.status()  # last: the phone may have scanned the QR by then
             if state.state is not State.STARTING or qr is not None:
                 return state.with_qr(qr) if state.state in (State.STARTING, State.QR_REQUIRED) else state
-            if claim.is_confirmed:
+            if claim.is_confirmed():
                 return state
             claim.confirm()
 
@@ -177,7 +179,7 @@ class Start:
             try:
                 return self._platform.start(fence)
             except AMBIGUOUS as error:
-                if not self._was_sent:
+                if not self.was_sent:
                     raise
                 self._upstream.pause_after(error, 1)
         state = self._settled_state(START_SECONDS)
@@ -185,9 +187,9 @@ class Start:
 
     def _fence(self, claim: HeldClaim) -> None:
         """Of `start`: from now on it may have its effect."""
-        claim.confirm()
+        claim.confirm(FENCE_SECONDS)
         self._updates.record_start()
-        self._was_sent = True
+        self.was_sent = True
         self._invocation.count("start")
 
     def _settled_state(self, seconds: float) -> SessionState:

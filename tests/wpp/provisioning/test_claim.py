@@ -179,9 +179,13 @@ def test_the_claim_is_confirmed_anew_only_where_others_may_have_found_it_dead(
     clock.passed += claims.TRUSTED_SECONDS - 0.5
     claim.confirm()
     assert stack.supabase_server.count(PATCH) == 0
-    clock.passed += 1
-    claim.confirm()
+    claim.confirm(claims.TRUSTED_SECONDS - 1)
     assert stack.supabase_server.count(PATCH) == 1
+    claim.confirm(1)
+    assert stack.supabase_server.count(PATCH) == 1
+    clock.passed += claims.TRUSTED_SECONDS
+    claim.confirm()
+    assert stack.supabase_server.count(PATCH) == 2
     second = taken(invocation, row)
     clock.passed += claims.TRUSTED_SECONDS
     with pytest.raises(ClaimLost):

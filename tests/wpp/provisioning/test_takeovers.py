@@ -221,3 +221,21 @@ def test_a_start_whose_claim_cannot_be_confirmed_is_not_sent_and_leaves_no_claim
     (row,) = supabase.rows(organization.organization_id)
     assert "wppClaim" not in row["settings"]
     organization.teardown()
+
+
+@pytest.mark.parametrize(("seconds", "confirmations"), [(0.5, 0), (1.5, 1)])
+def test_a_start_is_sent_right_after_its_claim_was_confirmed(
+    supabase: SupabaseApp, seconds: float, confirmations: int
+) -> None:
+    """So that whoever finds the claim dead knows how long ago it may have been sent."""
+    organization, holder = begun(OneOrganization(supabase), SCENARIOS["a first client, left offline"])
+    while not (holder.pending == "status" and organization.world.claims.holder is holder):
+        holder.go_on()
+    organization.world.advance(seconds)
+    sent = len(holder.calls)
+    while holder.pending != "start":
+        holder.go_on()
+    assert holder.calls[sent:].count(PATCH) == confirmations
+    holder.to_the_end()
+    organization.teardown()
+    organization.check()
