@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from wpp.clock import Clock
 
@@ -75,3 +76,26 @@ class Shared(Generic[V]):
         finally:
             if is_ours:
                 self._lock.release()
+
+
+class Present:
+    """Which keys are in use right now."""
+
+    def __init__(self) -> None:
+        self._uses: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._uses)
+
+    @contextmanager
+    def using(self, key: str) -> Iterator[None]:
+        with self._lock:
+            self._uses[key] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._uses[key] -= 1
+                if not self._uses[key]:
+                    del self._uses[key]

@@ -11,7 +11,7 @@ from wpp.clock import Clock, Deadline, Ticker
 from wpp.http.threads import T, submit
 from wpp.http.trace import Trace
 from wpp.http.upstream import Upstream
-from wpp.recent import Recent, Shared
+from wpp.recent import Present, Recent, Shared
 from wpp.supabase.caller import CallerCheck
 from wpp.supabase.rows import Rows
 from wpp.supabase.signing_keys import SigningKeys
@@ -57,6 +57,8 @@ class Memory:
         """By row: id and beat of the claim last seen there, and since when it has been seen unchanged, by our monotonic clock."""
         self.looks: Recent[Shared[SessionState]] = Recent(_CLAIMS)
         """By API key: the last look at a session whose QR is waited for."""
+        self.waited_for = Present()
+        """API keys of the sessions whose QR is waited for."""
         self.unscanned: Recent[tuple[str, int]] = Recent()
         """By API key: a digest of the last QR seen, and how many there were since a phone was linked."""
         self.postponed: Recent[tuple[float, float]] = Recent()

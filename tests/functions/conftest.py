@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.advancing import Advancing
+from tests.support.advancing import Advancing, Virtual
 from tests.support.intervening import Intervening
 from wpp.config import config_from
 from wpp.runtime import Runtime
@@ -31,5 +31,18 @@ def meanwhile() -> Intervening:
 def patient(stack: Stack, time: Advancing, meanwhile: Intervening) -> Iterator[Runtime]:
     config = config_from(stack.environment() | {"WPP_QR_WAIT_SECONDS": "1"})
     runtime = Runtime(config, clock=time.clock, transport=meanwhile)
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture
+def virtual() -> Virtual:
+    return Virtual()
+
+
+@pytest.fixture
+def waiting(stack: Stack, virtual: Virtual) -> Iterator[Runtime]:
+    """The core in this process, where waiting takes no time."""
+    runtime = Runtime(config_from(stack.environment()), clock=virtual.clock)
     yield runtime
     runtime.close()

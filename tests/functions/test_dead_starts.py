@@ -4,53 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from wpp.clock import Clock
-from wpp.config import config_from
 from wpp.provisioning.disconnect import disconnect
 from wpp.provisioning.options import Target
 from wpp.provisioning.service import connect
-from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from emulator.stack import Stack
+    from tests.support.advancing import Virtual
     from tests.support.callers import Caller
     from wpp.provisioning.service import Connection
-    from wpp.runtime import Invocation
+    from wpp.runtime import Invocation, Runtime
 
 DIED = {"id": "died", "beat": 3, "doing": "start", "expiresAt": 1}
 GIVEN = 11
 """Seconds from the first look at the claim: one in which the start could still be sent, ten in which it may show."""
-
-
-class Virtual:
-    """Time that passes only by waiting."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-    def monotonic(self) -> float:
-        self.seconds += 0.000_1
-        return self.seconds
-
-
-@pytest.fixture
-def virtual() -> Virtual:
-    return Virtual()
-
-
-@pytest.fixture
-def waiting(stack: Stack, virtual: Virtual) -> Iterator[Runtime]:
-    config = config_from(stack.environment())
-    runtime = Runtime(config, clock=Clock(monotonic=virtual.monotonic, sleep=virtual.sleep))
-    yield runtime
-    runtime.close()
 
 
 def died_starting(caller: Caller) -> None:
@@ -89,7 +56,7 @@ def test_a_dead_start_that_shows_in_the_end_is_not_repeated(caller: Caller, wait
         if session.starts == starts:
             caller.stack.platform.start(session)
 
-    waiting.clock = Clock(monotonic=virtual.monotonic, sleep=sleep)
+    waiting.clock = Clock(monotonic=virtual.clock.monotonic, sleep=sleep)
     assert called(waiting, caller, wait=True)[0].status == "qr_issued"
     assert session.starts == starts + 1
 

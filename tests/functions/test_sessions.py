@@ -142,3 +142,17 @@ def test_a_stored_token_that_is_refused_is_replaced_whatever_its_end(caller: Cal
         new_process.wait_until_ready()
         assert caller.call_at(f"{new_process.url}/wpp-create").status_code == 200
     assert caller.row()["settings"]["wppJwtToken"] != "dead"
+
+
+@pytest.mark.parametrize(("sessions", "fewest", "most"), [(1, 40, 60), (100, 18, 22)])
+def test_a_process_that_waits_for_many_sessions_looks_at_each_less_often(
+    caller: Caller, waiting: Runtime, sessions: int, fewest: int, most: int
+) -> None:
+    caller.stack.platform.settings.qr_delay = 1000
+    caller.create()
+    looked = caller.stack.platform_server.count("qr")
+    with ExitStack() as others:
+        for number in range(sessions - 1):
+            others.enter_context(waiting.memory.waited_for.using(f"another's {number}"))
+        connect(waiting.begin("wpp-provision", "id"), caller.token, wait=True)
+    assert fewest <= caller.stack.platform_server.count("qr") - looked <= most

@@ -55,3 +55,16 @@ def test_a_look_registers_nothing(caller: Caller) -> None:
     caller.create()
     called(caller, NEW, only_look=True)
     assert caller.session().webhook != NEW
+
+
+def test_what_somebody_else_who_is_starting_the_session_writes_is_left_to_them(caller: Caller) -> None:
+    caller.create()
+    caller.change_settings(wppWebhookHash=None, wppJwtToken=None, wppJwtExpiresAt=None)
+    caller.change_settings(wppClaim={"id": "another's", "beat": 1, "doing": "start", "expiresAt": 1})
+    before, session = caller.row(), caller.session()
+    called(caller, None)
+    assert (caller.row(), session.webhooks) == (before, 1)
+    caller.change_settings(wppClaim=None)
+    called(caller, None)
+    assert session.webhooks == 2
+    assert caller.row()["settings"]["wppJwtToken"]

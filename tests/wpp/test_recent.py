@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from wpp.clock import Clock
 from wpp.provisioning.session import pause_after
-from wpp.recent import Recent, Shared
+from wpp.recent import Present, Recent, Shared
 
 
 def test_the_least_recently_used_is_forgotten_first() -> None:
@@ -70,9 +71,23 @@ def test_an_error_is_not_shared_and_nobody_waits_for_ever() -> None:
 
 
 def test_the_pause_between_two_looks_grows_with_the_time_waited() -> None:
-    assert [pause_after(waited) for waited in (0, 1, 5, 10, 100)] == [0.15, 0.15, 0.4, 0.8, 1.0]
+    assert [pause_after(waited, 1) for waited in (0, 1, 5, 10, 100)] == [0.15, 0.15, 0.4, 0.8, 1.0]
     waited, looks = 0.0, 0
     while waited < 15:
-        waited += pause_after(waited)
+        waited += pause_after(waited, 1)
         looks += 1
     assert looks < 45
+
+
+def test_the_pause_grows_with_the_sessions_that_are_waited_for_up_to_a_second() -> None:
+    assert [pause_after(0, sessions) for sessions in (1, 15, 50, 100, 1000)] == [0.15, 0.15, 0.5, 1.0, 1.0]
+
+
+def test_a_key_counts_once_however_many_use_it_and_for_as_long_as_one_does() -> None:
+    present, counts = Present(), []
+    with suppress(ZeroDivisionError), present.using("a"):
+        with present.using("a"), present.using("b"):
+            counts.append(len(present))
+        counts.append(len(present))
+        raise ZeroDivisionError
+    assert [*counts, len(present)] == [2, 1, 0]

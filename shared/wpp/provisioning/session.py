@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.15, 1.0
 """Seconds between two looks for a QR; in between, a share of the time waited, so that a late one is not missed by much."""
 _SHARE_OF_THE_WAIT = 0.08
+_PAUSE_FOR_EACH = 0.01
+"""Seconds for each session that this process waits for: a hundred looks a second leave time for everybody else."""
 _LONGEST_PAUSE = 2.0  # seconds between two looks while they fail
 _STATUS_EVERY = 5  # looks for the QR between two looks at the status
 
@@ -102,6 +104,10 @@ class Session:
 
         Running out of time is not a failure: the session is then still starting.
         """
+        with self._invocation.memory.waited_for.using(self.credentials.api_key):
+            return self._waited_for_qr(state)
+
+    def _waited_for_qr(self, state: SessionState) -> SessionState:
         clock = self._upstream.clock
         began = clock.monotonic()
         until = began + min(self._invocation.config.qr_wait_seconds, self._upstream.deadline.remaining())
@@ -116,7 +122,7 @@ class Session:
                     state = self._start.of_ended_session()
                     began = clock.monotonic() if self._start.was_sent else began
                 self._note(state)  # the next look may not tell it any more
-                pause = pause_after(clock.monotonic() - began)
+                pause = pause_after(clock.monotonic() - began, len(self._invocation.memory.waited_for))
             except (*AMBIGUOUS, SessionGone) as error:  # a single "unknown session" is not believed
                 trouble = error
                 pause = max(error.retry_after or 0.0, min(2 * pause, _LONGEST_PAUSE))
@@ -170,6 +176,6 @@ class Session:
                 pass
 
 
-def pause_after(waited: float) -> float:
-    """Seconds until the next look for a QR after so many seconds of waiting."""
-    return min(max(SHORTEST_PAUSE, _SHARE_OF_THE_WAIT * waited), LONGEST_PAUSE)
+def pause_after(waited: float, sessions: int) -> float:
+    """Seconds until the next look for a QR after so many seconds of waiting, in a process that waits for so many sessions."""
+    return min(max(SHORTEST_PAUSE, _SHARE_OF_THE_WAIT * waited, _PAUSE_FOR_EACH * sessions), LONGEST_PAUSE)

@@ -55,6 +55,8 @@ class RowUpdates:
         self._webhook_is_registered: bool | None = None  # None if it was not tried
         is_live = Liveness(invocation.memory, self._clock).is_live(record)
         self._dead_claim_id = record.claim.id if record.claim and not is_live and not only_look else None
+        is_own = record.claim is not None and client.claim is not None and client.claim.id == record.claim.id
+        self._holder_id = record.claim.id if record.claim and is_live and not is_own else None
         self.may_have_ended = True
         """Whether the session may have to be started. Until that is known, the claim of a dead start stays: it tells whoever
         takes it over to give that start its time."""
@@ -81,14 +83,22 @@ class RowUpdates:
         """Whether the platform lacks our webhook, or has the address that it had before."""
         if self._webhook_is_registered is not None:
             return not self._webhook_is_registered
+        if self._is_left_to_holder(self.record):
+            return False
         return self.record.webhook_pending or self.record.webhook_hash != self._webhook_hash
+
+    def _is_left_to_holder(self, record: Record) -> bool:
+        """Whether somebody else is at work under a claim, and writes token and webhook when releasing it. Written by both, each
+        would only have the other try again."""
+        return record.claim is not None and record.claim.id == self._holder_id
 
     def apply(self, record: Record) -> Record:
         """The record with these updates, or as it is if its credentials were replaced in the meantime."""
         if record.credentials != self._platform.credentials:
             return record
         token, stored = self._platform.tokens.current, record.token
-        if token and (stored is None or (stored.text != token.text and self._is_newer(token, stored))):
+        is_newer = stored is None or (token and stored.text != token.text and self._is_newer(token, stored))
+        if token and is_newer and not self._is_left_to_holder(record):
             record = record.with_token(token)
         if record.claim and record.claim.id == self._dead_claim_id and not self.may_have_ended:
             record = record.released()
