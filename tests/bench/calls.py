@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.bench.report import Report
 
 CREATE = ROOT / "functions/wpp_create/main.py"
+_PLAIN = ROOT / "tests/bench/plain.py"
 _PATH = "/functions/v1/wpp-create"
 _COUNTS = re.compile(r'desc="(\d+) calls, (\d+) round trips"')
 _EMPTY = "def empty(request):\n    return b'{}', 200, {}\n"
@@ -93,6 +94,7 @@ def cost(report: Report, stack: Stack, user: User, empty: Path, since: Path | No
             )
             for name, tree in trees_of(since).items()
         }
+        functions["plain requests"] = running.enter_context(framework(_PLAIN, "plain", stack.environment()))
         functions["empty"] = running.enter_context(framework(empty, "empty", {}))
         taken: dict[str, list[float]] = {name: [] for name in functions}
         for turn in range(13):
@@ -104,7 +106,7 @@ def cost(report: Report, stack: Stack, user: User, empty: Path, since: Path | No
     medians = {name: statistics.median(values) for name, values in taken.items()}
     for name, value in medians.items():
         report.number(f"processor time, {name}", value, "ms")
-    report.ratio("processor_time_times_empty", medians["now"] / medians["empty"])
+    report.ratio("processor_time_times_plain_requests", medians["now"] / medians["plain requests"])
     if since:
         report.ratio("processor_time_since", medians["now"] / medians["since"])
 
