@@ -10,8 +10,9 @@ from requests import PreparedRequest, RequestException
 from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from wpp.http.bounded import BoundedAdapter, ResponseTooLarge, StaleConnection
+from wpp.http.connections import BoundedAdapter, StaleConnection
 from wpp.http.messages import Response, TransportFailed
+from wpp.http.sockets import ResponseTooLarge
 from wpp.http.threads import start_thread
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.servers import wait_for
 from tests.support.tls_servers import HEAD, get, response, sending, serving
-from wpp.http import bounded
+from wpp.http import connections
 from wpp.http.messages import TransportFailed
 
 if TYPE_CHECKING:
@@ -43,22 +43,22 @@ def test_a_connection_that_was_idle_for_too_long_is_not_used_again(
 ) -> None:
     with serving(sending(OK, OK)) as server:
         get(transport, server.url)
-        monkeypatch.setattr(bounded, "MAX_IDLE", 0.0)
+        monkeypatch.setattr(connections, "MAX_IDLE", 0.0)
         get(transport, server.url)
         assert server.connections == 2
-    assert bounded.MAX_IDLE < 60  # after which gateways close it
+    assert connections.MAX_IDLE < 60  # after which gateways close it
 
 
-@pytest.mark.parametrize(("method", "connections"), [("GET", 1), ("PATCH", 1), ("POST", 2)])
+@pytest.mark.parametrize(("method", "opened"), [("GET", 1), ("PATCH", 1), ("POST", 2)])
 def test_what_must_not_be_sent_twice_gets_a_new_connection_sooner(
-    transport: Transport, monkeypatch: pytest.MonkeyPatch, method: str, connections: int
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, method: str, opened: int
 ) -> None:
     with serving(sending(OK, OK)) as server:
         get(transport, server.url)
-        monkeypatch.setattr(bounded, "MAX_IDLE_BEFORE_POST", 0.0)
+        monkeypatch.setattr(connections, "MAX_IDLE_BEFORE_POST", 0.0)
         assert transport.send(method, server.url, {}, b"", 5).status == 200
-        assert server.connections == connections
-    assert bounded.MAX_IDLE_BEFORE_POST < 5  # after which Node.js closes it
+        assert server.connections == opened
+    assert connections.MAX_IDLE_BEFORE_POST < 5  # after which Node.js closes it
 
 
 def test_a_connection_that_the_server_closed_is_not_used_again(transport: Transport) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.tls_servers import get, response, sending, serving
-from wpp.http.bounded import BoundedAdapter
+from wpp.http.connections import BoundedAdapter
 from wpp.http.messages import TransportFailed
 
 if TYPE_CHECKING:

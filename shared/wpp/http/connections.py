@@ -1,14 +1,11 @@
-"""The connections of the transport: one deadline for a whole request, and a limit on the size of its response.
+"""The connections of the transport: which kept one is used again, and how a new one is made within the deadline.
 
-`requests` hands its timeout to the socket, where it starts again with each `recv`: an upstream that sends one byte a second
-could hold a call forever. Here a socket's `settimeout(s)` means "nothing is sent or received later than s seconds from now",
-and a connection's `timeout` counts down.
+A connection's `timeout` counts down, so that connecting, the TLS handshake and the response share it.
 """
 
 from __future__ import annotations
 
 import math
-import socket
 import ssl
 import threading
 import time
@@ -22,13 +19,11 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import ssl_wrap_socket
 
 from wpp.http.addresses import SOCKET_OPTIONS, connected_socket
+from wpp.http.sockets import MAX_REST, BoundedSocket, PlainSocket, TLSSocket
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
     from urllib3.response import HTTPResponse
 
-_MAX_HEAD = 256 * 1024  # bytes of status line and headers, which take eight times as much memory
-_MAX_REST = 2 * 1024 * 1024  # bytes of the body, with what chunks add
 MAX_IDLE = 50.0
 """Seconds after which a kept connection is not used again: gateways close one after a minute, firewalls forget one later."""
 MAX_IDLE_BEFORE_POST = 4.0
@@ -38,44 +33,8 @@ _POOL_SIZE = 256  # connections to one host that are kept; more may be in use
 _MIN_TIMEOUT = 0.001  # seconds; zero would mean "do not wait at all"
 
 
-class ResponseTooLarge(OSError):
-    """More was received than any response needs."""
-
-
 class StaleConnection(ConnectionResetError):
     """A kept connection ended before another response came."""
-
-
-class _Bounded:
-    """Mixed into a socket class, before it in the list of bases."""
-
-    _give_up = math.inf
-    bytes_left = _MAX_HEAD
-
-    def settimeout(self, value: float | None) -> None:
-        self._give_up = math.inf if value is None else time.monotonic() + value
-        self.bytes_left = _MAX_HEAD
-        super().settimeout(value)  # type: ignore[misc]
-
-    def recv_into(self, buffer: Buffer, *args: Any, **options: Any) -> int:
-        if self._give_up < math.inf:
-            remaining = self._give_up - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError
-            super().settimeout(remaining)  # type: ignore[misc]
-        received: int = super().recv_into(buffer, *args, **options)  # type: ignore[misc]
-        self.bytes_left -= received
-        if self.bytes_left < 0:
-            raise ResponseTooLarge
-        return received
-
-
-class _PlainSocket(_Bounded, socket.socket):
-    pass
-
-
-class _TLSSocket(_Bounded, ssl.SSLSocket):
-    pass
 
 
 class _Connection(HTTPConnection):
@@ -95,7 +54,7 @@ class _Connection(HTTPConnection):
         self._answered = None
         try:
             address = (self.host, self.port)
-            self.sock = connected_socket(_PlainSocket, address, self.socket_options or (), lambda: self.timeout)
+            self.sock = connected_socket(PlainSocket, address, self.socket_options or (), lambda: self.timeout)
             self.sock.settimeout(self.timeout)  # the handshake has what is left of the whole
         except TimeoutError as error:
             raise ConnectTimeoutError(self, "no connection in time") from error
@@ -120,14 +79,14 @@ class _Connection(HTTPConnection):
         return not beyond and super().is_connected
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
-        bounded = cast("_Bounded", self.sock)
+        bounded = cast("BoundedSocket", self.sock)
         try:
             response = super().getresponse()
         except ConnectionError as error:
             if self._answered is None:
                 raise
             raise StaleConnection from error
-        bounded.bytes_left = _MAX_REST
+        bounded.bytes_left = MAX_REST
         self._answered = time.monotonic()
         return response
 
@@ -176,6 +135,6 @@ class BoundedAdapter(HTTPAdapter):
                 context = ssl.create_default_context()
                 if not context.cert_store_stats()["x509_ca"]:
                     context.load_verify_locations(certifi.where())
-                context.sslsocket_class = _TLSSocket
+                context.sslsocket_class = TLSSocket
                 self._context = context  # assigned when complete: after an error, the next call creates it again
             return self._context
