@@ -29,9 +29,12 @@ def received(stack: Stack) -> list[str]:
     return [r.call for r in [*stack.supabase_server.received, *stack.platform_server.received]]
 
 
-@pytest.mark.parametrize("create_starts", [True, False])
-def test_a_first_creation_takes_at_most_six_round_trips(caller: Caller, *, create_starts: bool) -> None:
+@pytest.mark.parametrize(("create_starts", "qr_delay"), [(True, 10), (True, 0), (False, 10)])
+def test_a_first_creation_takes_at_most_six_round_trips(
+    caller: Caller, qr_delay: float, *, create_starts: bool
+) -> None:
     caller.stack.platform.settings.create_starts = create_starts
+    caller.stack.platform.settings.qr_delay = qr_delay
     # With latency every call takes long enough that what overlaps counts as one round trip and nothing else does.
     caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.1
     calls, round_trips = upstream_work(caller.create())

@@ -147,6 +147,23 @@ def test_a_session_that_somebody_else_restarts_or_recreates_meanwhile_is_left_al
     assert (session.stops, session.restarts) == (1, 0)
 
 
+def test_an_ended_session_whose_credentials_somebody_replaces_meanwhile_is_not_started(
+    caller: Caller, stack: Stack, runtime: Runtime, patient: Runtime, meanwhile: Intervening
+) -> None:
+    stack.platform.settings.one_client_per_organization = False
+    caller.create()
+    session = caller.session()
+    stack.platform.disconnect(session.name)
+    caller.change_settings(wppStartedAt=1)
+    starts = session.starts
+    recreating, recreate = runtime.begin("wpp-create", "id"), Options(force_recreate=True)
+    meanwhile.after("GET", "status", lambda: connect(recreating, caller.token, options=recreate))
+    called(patient, caller)
+    assert meanwhile.has_happened
+    assert caller.session() is not session
+    assert session.starts == starts
+
+
 def test_a_number_that_is_disconnected_meanwhile_is_not_started(
     caller: Caller, runtime: Runtime, patient: Runtime, time: Advancing, meanwhile: Intervening
 ) -> None:

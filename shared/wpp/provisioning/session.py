@@ -74,6 +74,7 @@ class Session:
             if state.state is State.ENDED:
                 state = self._start.of_new_client(claim) if claim else self._start.of_ended_session()
             elif claim:
+                self._note(state)  # saved by the release
                 self._start.release(claim)
             elif state.state is State.STARTING:
                 state = self._not_stuck(state)
