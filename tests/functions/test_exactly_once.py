@@ -36,7 +36,7 @@ def test_a_first_creation_takes_at_most_six_round_trips(
     caller.stack.platform.settings.create_starts = create_starts
     caller.stack.platform.settings.qr_delay = qr_delay
     # With latency every call takes long enough that what overlaps counts as one round trip and nothing else does.
-    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.1
+    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.3
     calls, round_trips = upstream_work(caller.create())
     assert round_trips <= 6
     assert calls <= 12

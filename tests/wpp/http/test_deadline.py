@@ -27,23 +27,26 @@ if TYPE_CHECKING:
     Names = dict[str, Callable[[], list[str]]]
 
 FAMILIES = {"of a family that the system lacks": 63}
-TIMEOUT = 0.5
-MARGIN = 0.1
+TIMEOUT = 1.5
+MARGIN = 1.0
+"""Seconds: for a busy machine, and less than a timeout that starts anew with each byte would add."""
+MANY = 200
+"""Pieces: twice as long as anything may take."""
 OK = response(b"{}", b"Connection: close")
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIP = gzip.compress(bytes(range(256)))[:-20]
 
 SLOW: dict[str, tuple[bytes, Iterable[bytes]]] = {
     "nothing at all": (b"", []),
-    "the status line, a byte at a time": (b"HTTP/1.1 200 ", itertools.repeat(b"O")),
-    "a header, a byte at a time": (HEAD + b"X-A: ", itertools.repeat(b"b")),
-    "100 Continue for ever": (b"", itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n")),
-    "the body, a byte at a time": (HEAD + b"\r\n", itertools.repeat(b" ")),
-    "bytes until shortly before the end, then none": (HEAD + b"\r\n", [b" "] * 20),
+    "the status line, a byte at a time": (b"HTTP/1.1 200 ", itertools.repeat(b"O", MANY)),
+    "a header, a byte at a time": (HEAD + b"X-A: ", itertools.repeat(b"b", MANY)),
+    "100 Continue for ever": (b"", itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n", MANY)),
+    "the body, a byte at a time": (HEAD + b"\r\n", itertools.repeat(b" ", MANY)),
+    "bytes until shortly before the end, then none": (HEAD + b"\r\n", [b" "] * 70),
     "half a response": (HEAD + b"Content-Length: 10\r\n\r\n{}", []),
-    "small chunks": (CHUNKED, itertools.repeat(b"1\r\n \r\n")),
-    "a chunk, a byte at a time": (CHUNKED + b"ffff\r\n", itertools.repeat(b" ")),
-    "a trailer, a byte at a time": (CHUNKED + b"0\r\nX-A: ", itertools.repeat(b"b")),
+    "small chunks": (CHUNKED, itertools.repeat(b"1\r\n \r\n", MANY)),
+    "a chunk, a byte at a time": (CHUNKED + b"ffff\r\n", itertools.repeat(b" ", MANY)),
+    "a trailer, a byte at a time": (CHUNKED + b"0\r\nX-A: ", itertools.repeat(b"b", MANY)),
     "gzip, a byte at a time": (HEAD + b"Content-Encoding: gzip\r\n\r\n" + GZIP[:10], [b"%c" % byte for byte in GZIP[10:]]),
 }  # fmt: skip
 
@@ -80,7 +83,7 @@ def test_a_response_that_trickles_in_ends_with_the_timeout(
         with serving(_dripping(*SLOW[kind]), trusted if tls else None) as server:
             return _problem(transport, server.url)
 
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(len(SLOW)) as threads:
         problems = dict(zip(SLOW, threads.map(problem, SLOW), strict=True))
     assert problems == dict.fromkeys(SLOW)
 
@@ -104,7 +107,7 @@ def test_a_tls_handshake_that_never_ends_ends_with_the_timeout(
 ) -> None:
     with serving(sending(OK), trusted) as server:
         get(transport, server.url)  # the authorities are read, which takes its time once
-    with serving(_dripping(first, itertools.repeat(b"\0") if first else [])) as server:
+    with serving(_dripping(first, itertools.repeat(b"\0", MANY) if first else [])) as server:
         assert _problem(transport, server.url.replace("http://", "https://")) is None
 
 

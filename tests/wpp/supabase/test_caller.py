@@ -206,7 +206,7 @@ def _break_the_keys(fault: str, times: int | None) -> None:
         began = time.monotonic()
         with suppress(*((InvalidToken,) if fault == "404" else (KeysUnavailable, DeadlinePassed))):
             runtime.caller_check.user_id(token, runtime.begin("test", "r", 1.5).upstream)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 3
         stack.supabase_server.clear_faults()
         clock.seconds += 5
         assert checked(runtime, token) == user_id
