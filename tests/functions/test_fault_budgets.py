@@ -1,0 +1,102 @@
+"""What a fault may cost, with the timeouts of production: seconds until the answer, and requests for one call.
+
+The fault matrix has every fault of every call, on shorter deadlines. Here is a sample of them side by side, each on a stack of
+its own; hanging upstreams first, as they take all the time that a call has.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from emulator.faults import Fault
+from emulator.stack import Stack
+from tests.support.callers import new_caller
+from tests.support.faults import ROWS
+from wpp.config import config_from
+from wpp.errors import WppError
+from wpp.provisioning.service import connect
+from wpp.runtime import Runtime
+
+if TYPE_CHECKING:
+    from tests.support.callers import Caller
+
+Before = Literal["new", "offline", "known", "connected"]
+MARGIN = 3.0  # seconds, for a busy machine
+
+
+class Case(NamedTuple):
+    before: Before
+    call: str
+    """The upstream call that fails for as long as it is repeated; empty if all goes well."""
+    fault: Literal["hang", "respond"]
+    """`respond` is with status 500."""
+    answer: str
+    seconds: float
+    requests: int
+
+
+CASES = (
+    Case("new", "auth.user", "hang", "supabase_timeout", 28, 5),
+    Case("new", f"rest.POST.{ROWS}", "hang", "supabase_timeout", 28, 10),
+    Case("new", "create", "hang", "platform_timeout", 28, 22),
+    Case("new", f"rest.PATCH.{ROWS}", "hang", "deadline_passed", 28, 35),
+    Case("new", "token", "hang", "platform_timeout", 28, 26),
+    Case("new", "status", "hang", "platform_timeout", 28, 30),
+    Case("new", "webhook", "hang", "qr_issued", 3.5, 13),
+    Case("offline", "start", "hang", "deadline_passed", 28, 60),
+    Case("known", "rest.GET.profiles", "hang", "supabase_timeout", 28, 5),
+    Case("known", "qr", "hang", "platform_timeout", 28, 10),
+    Case("connected", f"rest.PATCH.{ROWS}", "hang", "connected", 1, 6),
+    Case("connected", "webhook", "hang", "connected", 1, 5),
+    Case("new", "auth.user", "respond", "supabase_unavailable", 3, 5),
+    Case("new", f"rest.POST.{ROWS}", "respond", "supabase_unavailable", 4, 10),
+    Case("new", "create", "respond", "platform_unavailable", 4, 10),
+    Case("new", f"rest.PATCH.{ROWS}", "respond", "supabase_unavailable", 8, 30),
+    Case("new", "status", "respond", "platform_unavailable", 4, 15),
+    Case("connected", f"rest.PATCH.{ROWS}", "respond", "connected", 1, 16),
+    Case("new", "", "respond", "qr_issued", 1, 11),
+    Case("offline", "", "respond", "starting", 1, 11),
+    Case("known", "", "respond", "qr_issued", 0.5, 4),
+    Case("connected", "", "respond", "connected", 0.5, 6),
+)
+
+
+def test_a_fault_costs_no_more_than_its_time_and_its_requests() -> None:
+    with ThreadPoolExecutor(len(CASES)) as threads:
+        problems = [problem for problem in threads.map(_problem, CASES) if problem]
+    assert not problems, "\n".join(problems)
+
+
+def _problem(case: Case) -> str | None:
+    with Stack() as stack, closing(Runtime(config_from(stack.environment()))) as runtime:
+        runtime.caller_check.prepare()
+        stack.platform.settings.qr_delay = 0
+        caller = new_caller(stack, {})
+        _prepare(case.before, caller, runtime)
+        if case.call:
+            server = stack.supabase_server if case.call.startswith(("auth.", "rest.")) else stack.platform_server
+            server.inject(Fault(case.call, case.fault, times=None))
+        invocation = runtime.begin("wpp-create", "id")
+        began = time.monotonic()
+        try:
+            answer: str = connect(invocation, caller.token).status
+        except WppError as error:
+            answer = error.code
+        took, requests = time.monotonic() - began, len(invocation.upstream.trace.requests)
+        stack.supabase_server.clear_faults()
+        stack.platform_server.clear_faults()
+    is_kept = answer == case.answer and took < case.seconds + MARGIN and requests <= case.requests
+    return None if is_kept else f"{case}: {answer} after {took:.1f} s and {requests} requests"
+
+
+def _prepare(before: Before, caller: Caller, runtime: Runtime) -> None:
+    platform = caller.stack.platform
+    platform.settings.create_starts = before != "offline"
+    if before in ("known", "connected"):
+        connect(runtime.begin("wpp-create", "id"), caller.token)
+    if before == "connected":  # and something about it is still to be saved
+        caller.scan()
+        caller.change_settings(wppWebhookHash="of another address")
