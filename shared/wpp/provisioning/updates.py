@@ -94,8 +94,9 @@ class RowUpdates:
 
     def apply(self, record: Record) -> Record:
         """The record with these updates, or as it is if its credentials were replaced in the meantime."""
-        if record.credentials != self._platform.credentials:
-            return record
+        return self._applied(record) if record.credentials == self._platform.credentials else record
+
+    def _applied(self, record: Record) -> Record:
         token, stored = self._platform.tokens.current, record.token
         is_newer = stored is None or (token and stored.text != token.text and self._is_newer(token, stored))
         if token and is_newer and not self._is_left_to_holder(record):
@@ -189,7 +190,7 @@ class RowUpdates:
         record = record_of(current)
         if record.credentials != self._platform.credentials:
             return None
-        changed = self.apply(record)
+        changed = self._applied(record)
         activate = self._activate and not current.is_active
         if changed == record and not activate:
             return None
