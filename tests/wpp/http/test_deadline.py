@@ -255,6 +255,17 @@ def test_dead_addresses_leave_enough_time_for_a_live_one(
         assert get(transport, f"http://several.example:{server.port}", TIMEOUT * 2).status == 200
 
 
+def test_a_dead_address_costs_two_seconds_however_much_time_there_is(
+    transport: Transport, names: Names, silent: tuple[list[str], int]
+) -> None:
+    addresses, port = silent
+    names["several.example"] = lambda: [addresses[0], "127.0.0.1"]
+    with serving(sending(OK), port=port) as server:
+        began = time.monotonic()
+        assert get(transport, f"http://several.example:{server.port}", 28).status == 200
+    assert time.monotonic() - began < 2 + MARGIN
+
+
 def test_a_handshake_has_all_the_time_even_where_there_are_more_addresses(
     transport: Transport, names: Names, authority: Authority, trusted: ssl.SSLContext
 ) -> None:

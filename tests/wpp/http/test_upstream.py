@@ -80,6 +80,17 @@ def test_retry_after_is_honoured_and_one_that_outlasts_the_deadline_ends_it(stac
     assert caught.value.retry_after == 600
 
 
+def test_patience_is_for_the_pauses_between_attempts_too(stack: Stack, runtime: Runtime) -> None:
+    pauses: list[float] = []
+    upstream = Upstream(runtime.transport, Deadline(60, Clock()), Clock(sleep=pauses.append), "r")
+    stack.supabase_server.inject(Fault("*", status=503, headers={"Retry-After": "5"}, times=None))
+    url = f"{stack.supabase_server.url}/auth/v1/health"
+    with pytest.raises(UpstreamBroken):
+        upstream.send(Request("supabase", "health", "GET", url, repeatable=True, patience=4))
+    assert pauses == []
+    assert stack.supabase_server.count("auth.health") == 1
+
+
 @pytest.mark.parametrize("action", ["hang", "drip"])
 def test_a_call_never_takes_longer_than_its_timeout(stack: Stack, upstream: Upstream, action: str) -> None:
     stack.supabase_server.inject(Fault("*", action))  # type: ignore[arg-type]

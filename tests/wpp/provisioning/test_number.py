@@ -27,6 +27,16 @@ def test_the_primary_row_is_the_primary_and_active_one_else_the_oldest_whatever_
         assert primary_number(ORGANIZATION).find(order) is others[1]
 
 
+def test_a_row_with_credentials_or_else_one_that_somebody_works_on_goes_before_any_other() -> None:
+    with_credentials = row("c", active=False, created="9", wppApiKey="key_0123456789", wppAccountNumber="client_1")
+    claimed = row("b", active=False, created="8", wppClaim={"id": "somebody's", "beat": 1})
+    plain = row("a", primary=True, created="1")
+    for order in itertools.permutations([plain, claimed, with_credentials]):
+        assert primary_number(ORGANIZATION).find(order) is with_credentials
+    for order in itertools.permutations([plain, claimed]):
+        assert primary_number(ORGANIZATION).find(order) is claimed
+
+
 def test_a_further_numbers_row_is_never_the_primary_one() -> None:
     further = row("a", wppSubOrgId=f"{ORGANIZATION}__wpp__01234567")
     assert primary_number(ORGANIZATION).find([further]) is None

@@ -64,6 +64,23 @@ def test_only_whatsapp_rows_of_this_provider_are_seen(stack: Stack, rows: Rows) 
     assert [row.id for row in rows.of_organization(organization_id)] == [mine["id"]]
 
 
+def test_a_row_without_updated_at_is_changed_only_as_it_was_read_too(
+    stack: Stack, rows: Rows, row: Integration
+) -> None:
+    stack.supabase.execute("update messenger_integrations set updated_at = null where id = %s", row.id)
+    read = rows.by_id(row.id)
+    assert read is not None
+    assert read.updated_at is None
+    # Somebody was faster, and their code sets `updated_at`.
+    somebody = rows.change(read, lambda current: {"settings": {**current.settings, "somebody's": 2}})
+    assert somebody is not None
+    changed = rows.change(
+        read, lambda current: {"settings": {**current.settings, "ours": 3}} if "ours" not in current.settings else None
+    )
+    assert changed is not None
+    assert changed.settings == {"theirs": 1, "somebody's": 2, "ours": 3}
+
+
 def test_of_many_inserts_of_one_id_one_is_made(rows: Rows, organization_id: str) -> None:
     row_id = str(uuid.uuid4())
     with ThreadPoolExecutor(20) as threads:
