@@ -16,7 +16,7 @@ from emulator.faults import Fault
 from tests.support.servers import wait_for
 from wpp.clock import Clock, Ticker
 from wpp.config import config_from
-from wpp.errors import UpstreamRefused
+from wpp.errors import DeadlinePassed, UpstreamRefused
 from wpp.platform.client import Credentials
 from wpp.provisioning import claim as claims
 from wpp.provisioning.claim import ClaimLost, HeldClaim
@@ -168,6 +168,18 @@ def test_a_released_claim_is_never_put_back_by_a_late_beat(invocation: Invocatio
     claim.release()
     with pytest.raises(ClaimLost):
         claim.change(unchanged)
+    assert stored(invocation, row).claim is None
+
+
+def test_there_is_time_to_release_a_claim_after_the_work_took_all_of_its_own(
+    invocation: Invocation, row: Integration, clock: Time
+) -> None:
+    claim = taken(invocation, row)
+    clock.passed += 27.05  # of the 28 seconds that a call has
+    with pytest.raises(DeadlinePassed):
+        claim.change(unchanged)
+    claim.release()
+    clock.passed = 0
     assert stored(invocation, row).claim is None
 
 
