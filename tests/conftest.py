@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The background job of a script ignores SIGINT, and so would all processes that it starts, Ctrl-C or not.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.support.projects", "tests.support.ledger"]
 

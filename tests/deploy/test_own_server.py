@@ -282,6 +282,8 @@ def test_an_interrupted_deployment_puts_the_old_release_back(server: Server) -> 
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
+    assert "interrupted: waiting until the server is in order again" in errors
+    assert "NOT DEPLOYED: interrupted" in errors
     assert "answers as before" in errors
     assert (server.dest / "current").resolve() == served
     assert server.version() == before

@@ -22,7 +22,7 @@ from tests.support.servers import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
 
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which(
     "chromium"
@@ -242,9 +242,19 @@ def test_who_is_signed_out_is_told_so(opened: Any) -> None:
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
-def test_a_wrong_password_is_told_in_the_language_of_the_page(opened: Any) -> None:
+def test_a_wrong_password_typed_while_the_page_loads_is_told_in_its_language(opened: Any) -> None:
     page = opened(locale="ru-RU")
+    expect(page.get_by_role("button", name="Войти")).to_be_enabled()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/_page/supabase.js", hold, times=1)
+    with page.expect_request("**/_page/supabase.js"):
+        page.reload()
     page.get_by_label("Пароль").fill("wrong")
+    held[0].continue_()
     page.get_by_role("button", name="Войти").click()
     expect(page.locator("#trouble")).to_have_text("Неверная почта или пароль.")
 

@@ -52,8 +52,8 @@ async function offerSignIn() {
   // As the product's web client has it, for this tab: a reload keeps the user.
   supabase = window.supabase.createClient(location.origin, config.anonKey, { auth: { storage: sessionStorage, autoRefreshToken: false } });
   const form = $("sign-in");
-  form.email.value = config.email;
-  form.password.value = config.password;
+  form.email.value ||= config.email; // people who type before the library is there keep what they typed
+  form.password.value ||= config.password;
   form.addEventListener("submit", signIn);
   $("sign-out").addEventListener("click", () => signOut());
   $("add").addEventListener("click", () => addNumber({ add: true }).connect());
