@@ -123,8 +123,12 @@ def test_upstreams_over_tls_are_reached_before_and_after_a_reload(stack: Stack, 
                 first = requests.post(server.url + CREATE, headers=authorized(user), timeout=20)
                 before = workers(server)
                 reload(server)
-                while workers(server) & before:
+
+                def old_workers_are_gone() -> bool:
                     assert requests.post(server.url + CREATE, headers=authorized(user), timeout=20).ok
+                    return not workers(server) & before
+
+                wait_for(old_workers_are_gone)
             second = requests.post(server.url + CREATE, headers=authorized(user), timeout=20)
             log = server.output()
 

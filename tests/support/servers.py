@@ -59,8 +59,9 @@ class Calling:
     With a short pause between calls: without one, they take the processor from the server under test.
     """
 
-    def __init__(self, url: str, clients: int = 2) -> None:
+    def __init__(self, url: str, clients: int = 2, pause: float = 0.01) -> None:
         self.url = url
+        self._pause = pause
         self.failures: list[str] = []
         self.versions: list[str] = []
         self._stop = threading.Event()
@@ -78,7 +79,7 @@ class Calling:
                     self.failures.append(f"{answer.status_code} {body}")
             except (requests.RequestException, ValueError) as error:
                 self.failures.append(repr(error))
-            self._stop.wait(0.01)
+            self._stop.wait(self._pause)
 
     def __enter__(self) -> Self:
         for thread in self._threads:
