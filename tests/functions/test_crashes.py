@@ -3,22 +3,62 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
 from emulator.faults import Fault
-from emulator.processes import free_port, server_process
+from emulator.processes import function_process
 from emulator.stack import Stack
-from tests.support.callers import new_caller
-from tests.support.faults import ROWS, end_problems
+from tests.support.callers import CREATE, Caller, new_caller
+from tests.support.faults import ROWS, state_problems
 from tests.support.servers import wait_for
+from wpp.config import config_from
+from wpp.errors import WppError
+from wpp.provisioning.disconnect import disconnect
+from wpp.provisioning.options import target_from
+from wpp.provisioning.service import connect
+from wpp.runtime import Invocation, Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Seconds: 6 until a claim is known to be dead, up to 10 that a dead start is given, and the creation itself.
-DEADLINE = 20
+TIMES = {"WPP_DEADLINE_SECONDS": "20", "WPP_QR_WAIT_SECONDS": "1"}
 STEPS = [f"rest.POST.{ROWS}", "create", f"rest.PATCH.{ROWS}", "token", "status", "qr", "webhook", "start"]
+
+
+@contextmanager
+def invocation(stack: Stack) -> Iterator[Invocation]:
+    """One of this process, with nothing remembered."""
+    runtime = Runtime(config_from(stack.environment() | TIMES))
+    try:
+        yield runtime.begin("wpp-provision", "request")
+    finally:
+        runtime.close()
+
+
+def session_of_the_next_call(caller: Caller) -> str:
+    with invocation(caller.stack) as next_call:
+        return connect(next_call, caller.token, wait=True).session
+
+
+def kill_at(caller: Caller, function: str, fault: Fault) -> None:
+    """Has a process of this function meet the fault, and kills it there."""
+    stack = caller.stack
+    server = stack.supabase_server if fault.call.startswith("rest.") else stack.platform_server
+    server.clear()
+    server.inject(fault)
+    awaited = fault.skip
+    with function_process(function, stack.environment() | TIMES) as victim, ThreadPoolExecutor(1) as threads:
+        victim.wait_until_ready()
+        threads.submit(lambda: _call_to_death(victim.url, caller.token))
+        wait_for(lambda: server.count(fault.call) > awaited)
+        victim.kill()
+    server.clear_faults()
 
 
 def problems_after_a_kill(step: str, *, after_effect: bool) -> list[str]:
@@ -27,21 +67,8 @@ def problems_after_a_kill(step: str, *, after_effect: bool) -> list[str]:
         stack.platform.settings.one_client_per_organization = False
         stack.platform.settings.create_starts = step != "start"
         caller = new_caller(stack, {})
-        env = stack.environment() | {"WPP_DEADLINE_SECONDS": str(DEADLINE), "WPP_QR_WAIT_SECONDS": "1"}
-        server = stack.supabase_server if step.startswith("rest.") else stack.platform_server
-        server.inject(Fault(step, "hang", after_effect=after_effect, times=None))
-
-        with server_process(env, free_port()) as victim, ThreadPoolExecutor(1) as threads:
-            victim.wait_until_ready()
-            threads.submit(lambda: _call_to_death(f"{victim.url}/functions/v1/wpp-create", caller.token))
-            wait_for(lambda: server.count(step) > 0)
-            victim.kill()
-        server.clear_faults()
-
-        with server_process(env, free_port()) as successor:
-            successor.wait_until_ready()
-            answer = caller.call_at(f"{successor.url}/functions/v1/wpp-provision")
-            return [f"{step}, after_effect={after_effect}: {problem}" for problem in end_problems(caller, answer)]
+        kill_at(caller, CREATE, Fault(step, "hang", after_effect=after_effect, times=None))
+        return state_problems(caller, session_of_the_next_call(caller))
 
 
 DISCONNECTING = [(f"rest.PATCH.{ROWS}", 0), ("stop", 0), (f"rest.PATCH.{ROWS}", 1)]
@@ -52,33 +79,30 @@ def problems_after_a_killed_disconnection(step: str, skip: int, *, after_effect:
     with Stack() as stack:
         stack.platform.settings.qr_delay = 0
         caller = new_caller(stack, {})
-        env = stack.environment() | {"WPP_DEADLINE_SECONDS": str(DEADLINE)}
-        with server_process(env, free_port()) as victim, ThreadPoolExecutor(1) as threads:
-            victim.wait_until_ready()
-            before = caller.call_at(f"{victim.url}/functions/v1/wpp-create").json()["session"]
-            server = stack.supabase_server if step.startswith("rest.") else stack.platform_server
-            server.clear()
-            server.inject(Fault(step, "hang", after_effect=after_effect, skip=skip, times=None))
-            threads.submit(lambda: _call_to_death(f"{victim.url}/functions/v1/wpp-disconnect", caller.token))
-            wait_for(lambda: server.count(step) > skip)
-            victim.kill()
-        server.clear_faults()
+        before = session_of_the_next_call(caller)
+        kill_at(caller, "wpp_disconnect", Fault(step, "hang", after_effect=after_effect, skip=skip, times=None))
 
-        with server_process(env, free_port()) as successor:
-            successor.wait_until_ready()
-            answer = caller.call_at(f"{successor.url}/functions/v1/wpp-disconnect")
-            found = (answer.status_code, caller.row()["is_active"], caller.session().started_at)
-            problems = [] if found == (200, False, None) else [f"status, active, started are {found}"]
-            answer = caller.call_at(f"{successor.url}/functions/v1/wpp-provision")
-            problems += end_problems(caller, answer)
-            if answer.json().get("session") != before:
-                problems.append("another session")
-            return [f"disconnecting, {step} {skip}, after_effect={after_effect}: {problem}" for problem in problems]
+        with invocation(stack) as next_call:
+            disconnect(next_call, caller.token, target_from({}))
+        found = (caller.row()["is_active"], caller.session().started_at)
+        problems = [] if found == (False, None) else [f"active, started are {found}"]
+        session = session_of_the_next_call(caller)
+        if session != before:
+            problems.append("another session")
+        return problems + state_problems(caller, session)
 
 
 def _call_to_death(url: str, token: str) -> None:
     with suppress(requests.RequestException):
         requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+
+def problems_of(cell: partial[list[str]]) -> list[str]:
+    try:
+        problems = cell()
+    except WppError as error:
+        problems = [f"the next call failed: {error!r}"]
+    return [f"{cell.func.__name__}{cell.args} {cell.keywords}: {problem}" for problem in problems]
 
 
 def test_what_was_killed_at_any_step_is_finished_by_the_next_call_to_another_process() -> None:
@@ -89,7 +113,7 @@ def test_what_was_killed_at_any_step_is_finished_by_the_next_call_to_another_pro
         for after in (False, True)
     ]
     with ThreadPoolExecutor(len(cells)) as threads:
-        found = list(threads.map(lambda cell: cell(), cells))
+        found = list(threads.map(problems_of, cells))
     broken = [problem for problems in found for problem in problems]
     if broken:
         pytest.fail("\n".join(broken), pytrace=False)

@@ -53,6 +53,11 @@ def end_problems(caller: Caller, answer: requests.Response) -> list[str]:
     body: dict[str, Any] = answer.json()
     if answer.status_code != 200:
         return [f"the next call answered {answer.status_code} {body}"]
+    return state_problems(caller, body["session"])
+
+
+def state_problems(caller: Caller, session: str) -> list[str]:
+    """What is wrong with the row and the client of a caller who was told that this is the session."""
     problems = []
     clients = caller.stack.platform.clients_of(caller.organization_id)
     rows = caller.rows()
@@ -60,7 +65,7 @@ def end_problems(caller: Caller, answer: requests.Response) -> list[str]:
         problems.append(f"{len(clients)} clients")
     if len(rows) != 1 or not rows[0]["is_active"]:
         problems.append(f"rows {rows}")
-    elif rows[0]["settings"].get("wppApiKey") != clients[0].api_key or body["session"] != clients[0].session:
+    elif rows[0]["settings"].get("wppApiKey") != clients[0].api_key or session != clients[0].session:
         problems.append("the row has another key or session than the client")
     restarts = [caller.stack.platform.sessions[client.session].restarts for client in clients]
     if any(restarts):
