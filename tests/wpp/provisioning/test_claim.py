@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from emulator.stack import Stack
+    from wpp.clock import Tick
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
@@ -50,9 +51,18 @@ def clock() -> Time:
 
 @pytest.fixture
 def invocation(stack: Stack, clock: Time) -> Iterator[Invocation]:
-    runtime = Runtime(config_from(stack.environment()), Clock(monotonic=clock.monotonic))
-    yield runtime.begin("test", "request-1", 60)
-    runtime.close()
+    tickers: list[Ticker] = []
+
+    def start_ticker(first: float, tick: Tick) -> Ticker:
+        tickers.append(Ticker(first, tick))
+        return tickers[-1]
+
+    with closing(
+        Runtime(config_from(stack.environment()), Clock(monotonic=clock.monotonic), None, start_ticker)
+    ) as runtime:
+        yield runtime.begin("test", "request-1")
+    for ticker in tickers:  # of claims that a test leaves held
+        ticker.stop()
 
 
 @pytest.fixture
