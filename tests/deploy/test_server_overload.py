@@ -38,7 +38,7 @@ def served(stack: Stack, *before: str, **env: str) -> FunctionProcess:
 
 @pytest.fixture(scope="module")
 def server(_stack: Stack) -> Iterator[FunctionProcess]:
-    with served(_stack, WPP_DEADLINE_SECONDS="4") as process:
+    with served(_stack, WPP_DEADLINE_SECONDS="8") as process:
         yield process
 
 
@@ -71,7 +71,7 @@ def test_more_callers_than_the_server_may_open_files_get_an_answer_each_and_noth
     assert problems == [[]] * 20
 
 
-@pytest.mark.parametrize("call", ["create", "token", "webhook"])
+@pytest.mark.parametrize("call", ["create", "token"])
 def test_callers_whose_platform_hangs_hold_up_nobody_else(stack: Stack, server: FunctionProcess, call: str) -> None:
     stack.platform.settings.qr_delay = 0
     healthy = new_caller(stack, {})
@@ -83,17 +83,17 @@ def test_callers_whose_platform_hangs_hold_up_nobody_else(stack: Stack, server: 
     with ThreadPoolExecutor(len(sick)) as threads:
         found = [threads.submit(outcome, caller, server.url + CREATE) for caller in sick]
         wait_for(lambda: stack.platform_server.count(call) >= 5)
-        answers = [healthy.call_at(server.url + CREATE).json() for _ in range(10)]
-        is_any_waiting = not all(outcome.done() for outcome in found)
-    assert [answer["status"] for answer in answers] == ["connected"] * 10
-    assert is_any_waiting
+        answers = [healthy.call_at(server.url + CREATE).json() for _ in range(3)]
+        waiting = [not outcome.done() for outcome in found]
+    assert [answer["status"] for answer in answers] == ["connected"] * 3
+    assert waiting == [True] * len(sick)
     assert {outcome.result() for outcome in found} <= {
-        "platform_timeout", "deadline_passed", "creation_in_progress", "qr_issued"
+        "platform_timeout", "deadline_passed", "creation_in_progress"
     }  # fmt: skip
 
 
 def test_people_who_wait_for_a_qr_during_a_reload_all_get_it(stack: Stack, server: FunctionProcess) -> None:
-    stack.platform.settings.qr_delay = 2.0
+    stack.platform.settings.qr_delay = 5.0
     everybody = callers(stack, 10, each=3)
     before = workers(server)
     with ThreadPoolExecutor(len(everybody)) as threads:
