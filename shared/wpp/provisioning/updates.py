@@ -56,7 +56,7 @@ class RowUpdates:
         is_live = Liveness(invocation.memory, self._clock).is_live(record)
         self._dead_claim_id = record.claim.id if record.claim and not is_live and not only_look else None
         is_own = record.claim is not None and client.claim is not None and client.claim.id == record.claim.id
-        self._holder_id = record.claim.id if record.claim and is_live and not is_own else None
+        self._holder_id = record.claim.id if record.claim and is_live and not (is_own or only_look) else None
         self.may_have_ended = True
         """Whether the session may have to be started. Until that is known, the claim of a dead start stays: it tells whoever
         takes it over to give that start its time."""
