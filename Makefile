@@ -9,7 +9,7 @@ OSLS := .venv/osls/node_modules/.bin/osls
 NPM := $(shell command -v npm)
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-start soak check-platform check-supabase test check unit format screenshots lock audit clean
+.PHONY: help run demo bench bench-start soak mutants mutants-table check-platform check-supabase test check unit format screenshots lock audit clean
 .PHONY: build deploy-aws build-gcp deploy-gcp deploy-selfhosted smoke
 
 help:  ## list the targets
@@ -29,6 +29,12 @@ bench-start: .venv/.dev  ## cold starts on Lambda, measured with AWS's runtime c
 
 soak: .venv/.dev  ## 1,000 organizations, 4 processes, 5% random faults, kills: nothing lost, nothing duplicated
 	@$(BIN)/python -m tests.soak
+
+mutants: .venv/.mutants  ## mutation testing: goes on where the last call ended: [MODULE=provisioning] [MINUTES=30] [JOBS=2]
+	@$(BIN)/python -m tests.mutants run $(if $(MODULE),--module $(MODULE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(JOBS),--jobs $(JOBS))
+
+mutants-table: .venv/.mutants  ## what `make mutants` has reached, and each survivor with its difference: [MODULE=provisioning]
+	@$(BIN)/python -m tests.mutants table $(if $(MODULE),--module $(MODULE))
 
 check-platform: .venv/.run  ## check that a real platform does what the functions need: WPP_BASE_URL=… WPP_SECRET=…
 	@$(SHIP) deploy.check_platform
@@ -73,6 +79,7 @@ lock: .venv/.build  ## resolve the dependencies after a change of pyproject.toml
 	$(COMPILE) -c requirements.lock --extra server -o requirements-server.lock
 	$(COMPILE) -c requirements.lock --extra build -o requirements-build.lock
 	$(COMPILE) -c requirements.lock -c requirements-build.lock --extra dev -o requirements-dev.lock
+	$(COMPILE) -c requirements.lock -c requirements-dev.lock --extra mutants -o requirements-mutants.lock
 
 # python-ecdsa's advisory is accepted: SECURITY.md has the reason, and a test makes sure that we never import it.
 audit: .venv/.build  ## check every deployed package against the advisory databases
@@ -97,8 +104,8 @@ deploy-selfhosted: .venv/.run  ## rsync to a server, try it there, switch, or ro
 smoke: .venv/.run  ## check a deployment: URL=https://…/functions/v1 [SMOKE_TOKEN=]
 	@$(SHIP) deploy.smoke $(URL)
 
-clean:  ## remove .venv, dist and .local
-	rm -rf .venv dist .local
+clean:  ## remove .venv, .mutants, dist and .local
+	rm -rf .venv .mutants dist .local
 
 # One clear line for each cause of a failed install; pip's own output is in .venv/install.log.
 define quietly
@@ -154,4 +161,9 @@ INSTEAD = make $(or $(firstword $(MAKECMDGOALS)),run) PYTHON=/path/to/python3.12
 .venv/.dev: .venv/.run requirements-dev.lock
 	@echo "installing the development tools into .venv (once, about a minute)"
 	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock)
+	@touch $@
+
+.venv/.mutants: .venv/.dev requirements-mutants.lock
+	@echo "installing mutmut into .venv (once)"
+	$(call quietly,$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements-mutants.lock)
 	@touch $@

@@ -67,6 +67,16 @@ class Databases:
         with self._lock:
             self._dropped.append(name)
 
+    def begin_in_child(self) -> None:
+        """In a process that was forked from the one that began: a connection cannot be shared."""
+        self._lock = threading.Lock()
+        self._maintenance = self._cluster.connect("postgres")
+
+    def drop_at_once(self, name: str) -> None:
+        """One of a child's that has ended."""
+        with self._lock:
+            self._drop(name)
+
     def close(self) -> None:
         if not self._cluster.is_ours:
             self._dropped += self._templates
