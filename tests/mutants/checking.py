@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,16 +26,27 @@ if TYPE_CHECKING:
 
 _KEPT = FOLDER / "checked.json"
 _ROUND = 8.0  # seconds of tests
-_PATIENCE, _TIMES = 10.0, 4.0  # a call may take up to its deadline, and several mutants are checked at once
+_OVERHEAD = 0.005  # seconds for each
+_PATIENCE, _TIMES = 5.0, 6.0  # a call may take up to its deadline, and several mutants are checked at once
 _KILLERS = 5
+_CONTROL_EVERY = 40  # attempts
+
+
+class _Round(NamedTuple):
+    """In a heap: the lowest first."""
+
+    number: int
+    seconds: float
+    mutant: int
+    tests: list[Test]
 
 
 class _Attempt(NamedTuple):
     child: forks.Child
-    mutant: Mutant
+    round: _Round
     tests: list[Test]
-    later: list[Test]
-    number: int
+    is_control: bool
+    """Without the mutant: what fails then would have killed any."""
 
 
 class Checking:
@@ -48,8 +60,10 @@ class Checking:
         self._jobs = jobs
         self._give_up = give_up
         self._running: dict[int, _Attempt] = {}
-        self._waiting: list[tuple[int, float, int, list[Test]]] = []
-        """A heap: the round, the seconds of tests, which mutant, its tests."""
+        self._waiting: list[_Round] = []
+        self._started = self._controls = 0
+        self._failed: Counter[str] = Counter()
+        """The tests that failed without a mutant."""
         kept: dict[str, Any] = json.loads(_KEPT.read_text()) if _KEPT.exists() else {}
         self._survived: dict[str, list[str]] = kept.get("survived", {})
         """By mutant: the versions of the tests that it has survived."""
@@ -62,6 +76,7 @@ class Checking:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self._session = session
         self._items = {item.nodeid: item for item in session.items}
+        self._positions = {node_id: position for position, node_id in enumerate(self._items)}
         forks.prepare()
         self._tests = Tests(self._items, self._measured)
         print(f"{len(self._items)} tests; {self._tests.too_slow()} are left out, as they take too long")
@@ -111,52 +126,66 @@ class Checking:
         survived = {*self._survived.get(mutant.name, [])}
         return [test for test in tests if test.version not in survived]
 
-    def _enqueue(self, round_number: int, number: int, tests: list[Test]) -> None:
+    def _enqueue(self, number: int, mutant: int, tests: list[Test]) -> None:
         if tests:
-            heapq.heappush(self._waiting, (round_number, sum(test.seconds for test in tests), number, tests))
+            heapq.heappush(self._waiting, _Round(number, sum(test.seconds for test in tests), mutant, tests))
 
     def _check_all(self) -> None:
         began = said = time.monotonic()
         print(f"checking {len(self._waiting)} mutants", flush=True)
-        done = 0
         while self._waiting or self._running:
             if len(self._running) >= self._jobs or not self._waiting:
                 if not self._wait():
                     break
-                done += 1
-                if time.monotonic() > said + 30:
-                    said = time.monotonic()
-                    print(f"{done} rounds after {said - began:.0f} s, {len(self._waiting)} mutants wait", flush=True)
-                    self._save()
             elif time.monotonic() < self._give_up:
-                self._start(*heapq.heappop(self._waiting))
+                self._start_next()
             else:
                 break
+            if time.monotonic() > said + 30:
+                said = time.monotonic()
+                waiting = Counter("first" if one.number == 0 else "later" for one in self._waiting)
+                print(f"{said - began:.0f} s: {waiting['first']} mutants wait for their first tests,", end=" ")
+                print(f"{waiting['later']} survivors for more; {self._started} attempts", flush=True)
+                self._save()
+        print(f"{self._controls} attempts without a mutant; {sum(self._failed.values())} failed", flush=True)
+        for test, count in self._failed.most_common():
+            print(f"fails at times without a mutant: {test} ({count})")
 
-    def _start(self, round_number: int, _: float, number: int, tests: list[Test]) -> None:
-        mutant = self._mutants[number]
-        killers = self._killers.get(mutant.function, [])
-        ordered = sorted(tests, key=lambda test: -killers.index(test.node_id) if test.node_id in killers else 1)
-        seconds, count = 0.0, 0
-        while count < len(ordered) and seconds < _ROUND:
-            seconds += ordered[count].seconds + 0.005
-            count += 1
-        now = ordered[:count]
-        now.sort(key=lambda test: (test.node_id not in killers, test.file, test.seconds))
-        items = [self._items[test.node_id] for test in now]
-        limits = [_PATIENCE + _TIMES * test.seconds for test in now]
+    def _start_next(self) -> None:
+        following = heapq.heappop(self._waiting)
+        tests = self._of_one_round(following)
+        self._started += 1
+        if self._started % _CONTROL_EVERY == 0:
+            self._start(following, tests, is_control=True)
+        self._start(following, tests, is_control=False)
+
+    def _of_one_round(self, waiting: _Round) -> list[Test]:
+        """First those that killed the last mutants of the function; the others as pytest would order them."""
+        killers = self._killers.get(self._mutants[waiting.mutant].function, [])
+        seconds, chosen = 0.0, []
+        for test in sorted(waiting.tests, key=lambda test: test.node_id not in killers):
+            chosen.append(test)
+            seconds += test.seconds + _OVERHEAD
+            if seconds > _ROUND:
+                break
+        return sorted(chosen, key=lambda test: (test.node_id not in killers, self._positions[test.node_id]))
+
+    def _start(self, waiting: _Round, tests: list[Test], *, is_control: bool) -> None:
+        name = "" if is_control else self._mutants[waiting.mutant].name
+        items = [self._items[test.node_id] for test in tests]
+        limits = [_PATIENCE + _TIMES * test.seconds for test in tests]
 
         def work(write: Any) -> int:
             from mutmut.mutation.trampoline import set_mutant_under_test
 
-            set_mutant_under_test(mutant.name)
+            set_mutant_under_test(name)
             killer = forks.run(items, limits, self._session)
             if killer is not None:
                 write(killer)
             return SURVIVED if killer is None else KILLED
 
         child = forks.Child(work)
-        self._running[child.pid] = _Attempt(child, mutant, now, ordered[count:], round_number * 1_000_000 + number)
+        self._running[child.pid] = _Attempt(child, waiting, tests, is_control)
 
     def _wait(self) -> bool:
         """For one to end. False if there is no more time."""
@@ -172,12 +201,18 @@ class Checking:
         return True
 
     def _note(self, attempt: _Attempt, ended: forks.Ended) -> None:
-        mutant = attempt.mutant
+        if attempt.is_control:
+            self._controls += 1
+            if ended.exit_code != SURVIVED:
+                self._failed[ended.written or f"exit code {ended.exit_code}"] += 1
+            return
+        mutant = self._mutants[attempt.round.mutant]
         if ended.exit_code == SURVIVED:
-            self._survived.setdefault(mutant.name, []).extend(test.version for test in attempt.tests)
+            versions = {test.version for test in attempt.tests}
+            self._survived.setdefault(mutant.name, []).extend(versions)
             mutant.keep(SURVIVED)
-            round_number, number = divmod(attempt.number, 1_000_000)
-            self._enqueue(round_number + 1, number, attempt.later)
+            later = [test for test in attempt.round.tests if test.version not in versions]
+            self._enqueue(attempt.round.number + 1, attempt.round.mutant, later)
             return
         self._survived.pop(mutant.name, None)
         if ended.written:
