@@ -17,6 +17,8 @@ from tests.mutants.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tests.mutants.generated import Mutant
+
 _OPTIONS = (
     *("-p", "tests.mutants.in_process", "-p", "no:cacheprovider", "-p", "no:xdist"),
     *("--hypothesis-seed=0", "-s", "-qq", "--no-header", "--no-summary"),
@@ -33,16 +35,23 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from tests.mutants.checking import Checking
 
-    chosen = mutants(arguments.module)
+    chosen = _chosen(arguments.module)
     code = int(pytest.main([*PATHS, *_OPTIONS], plugins=[Checking(chosen, arguments.jobs, give_up)]))
     _print(Table(chosen, whole=arguments.module is None).lines())
     return code
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    table = Table(mutants(arguments.module), whole=arguments.module is None)
+    table = Table(_chosen(arguments.module), whole=arguments.module is None)
     _print([*table.survivors(), *table.lines()])
     return 0
+
+
+def _chosen(module: str | None) -> list[Mutant]:
+    found = mutants(module)
+    if not found:
+        sys.exit(f"error: there are no mutants of {module or 'anything yet: make mutants'}")
+    return found
 
 
 def _print(lines: Iterable[str]) -> None:
