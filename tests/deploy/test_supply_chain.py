@@ -58,7 +58,7 @@ def versions(lock: str) -> dict[str, set[Version]]:
 
 
 def test_there_is_a_lock_for_each_way_to_run_the_functions_and_for_the_tools() -> None:
-    targets = ("", "-aws", "-build", "-dev", "-gcf", "-server")
+    targets = ("", "-aws", "-build", "-dev", "-gcf", "-mutants", "-server")
     assert sorted(f"requirements{target}.lock" for target in targets) == LOCKS
 
 
@@ -74,7 +74,7 @@ def test_a_lock_pins_every_package_to_one_version_and_its_hashes(name: str) -> N
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_package_has_the_same_version_in_every_lock(name: str) -> None:
     """What is tested is what ships."""
-    tested = versions("requirements-dev.lock")
+    tested = versions("requirements-mutants.lock") | versions("requirements-dev.lock")
     assert {package: found for package, found in versions(name).items() if not found <= tested[package]} == {}
 
 

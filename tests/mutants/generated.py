@@ -60,7 +60,8 @@ class Mutant(NamedTuple):
 
     @property
     def exit_code(self) -> int | None:
-        return self.file.exit_code_by_key[self.name]
+        code: int | None = self.file.exit_code_by_key[self.name]
+        return code
 
     @property
     def path(self) -> str:
