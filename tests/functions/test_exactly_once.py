@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator.processes import free_port, function_process, server_process
 from tests.support.callers import CONNECTING, CREATE, PROVISION, Caller, new_caller
+from wpp.config import config_from
+from wpp.errors import CreationInProgress
+from wpp.provisioning.service import connect
+from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
     import requests
 
     from emulator.stack import Stack
+    from tests.support.intervening import Intervening
 
 
 def upstream_work(answer: requests.Response) -> tuple[int, int]:
@@ -50,6 +55,25 @@ def test_a_first_creation_takes_at_most_six_round_trips(
     assert not {"wppClaim", "wppWebhookPending"} & set(settings)
     assert (caller.session().starts, caller.session().restarts) == (1, 0)
     assert caller.session().webhook
+
+
+def test_a_row_that_somebody_claims_after_it_was_read_is_not_taken(caller: Caller, meanwhile: Intervening) -> None:
+    caller.stack.supabase.insert_row(organization_id=caller.organization_id, settings={"theirs": 1})
+    claim = {"id": "somebody's", "beat": 1, "doing": "create"}
+
+    def claimed() -> None:
+        caller.change_settings(wppClaim=claim)
+        caller.stack.supabase.execute(
+            "update messenger_integrations set updated_at = now() where id = %s", caller.row()["id"]
+        )
+
+    meanwhile.after("GET", "profiles", claimed)
+    runtime = Runtime(config_from(caller.stack.environment()), transport=meanwhile)
+    with closing(runtime), pytest.raises(CreationInProgress):
+        connect(runtime.begin("wpp-create", "id", 1), caller.token)
+    assert meanwhile.has_happened
+    assert caller.row()["settings"] == {"theirs": 1, "wppClaim": claim}
+    assert caller.stack.platform_server.count("create") == 0
 
 
 def test_a_warm_call_for_a_connected_organization_is_three_calls_in_two_round_trips(caller: Caller) -> None:

@@ -195,3 +195,11 @@ def test_a_wait_for_a_qr_goes_on_after_a_single_look_that_does_not_know_the_sess
     caller.stack.platform_server.inject(unknown)
     assert connect(begin(patient), caller.token, wait=True).status == "starting"
     assert unknown.times == 0
+
+
+def test_a_qr_that_is_there_and_cannot_be_read_is_an_error_and_not_a_session_that_is_starting(caller: Caller) -> None:
+    caller.stack.platform.settings.qr_delay = 0
+    caller.create()
+    caller.stack.platform_server.inject(Fault("qr", status=409, times=None))
+    answer = caller.create()
+    assert (answer.status_code, answer.json()["code"]) == (502, "platform_refused")
