@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from wpp.clock import Clock
+from wpp.config import config_from
 from wpp.provisioning.disconnect import disconnect
 from wpp.provisioning.options import Target
 from wpp.provisioning.service import connect
+from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
+    from emulator.stack import Stack
     from tests.support.advancing import Virtual
     from tests.support.callers import Caller
+    from tests.support.intervening import Intervening
     from wpp.provisioning.service import Connection
-    from wpp.runtime import Invocation, Runtime
+    from wpp.runtime import Invocation
 
 DIED = {"id": "died", "beat": 3, "doing": "start", "expiresAt": 1}
 GIVEN = 11
@@ -97,3 +102,25 @@ def test_code_from_before_beats_gets_ten_seconds_from_the_takeover(
     began = virtual.seconds
     called(waiting, caller)
     assert 10 <= virtual.seconds - began < 10.4
+
+
+def test_the_claim_of_a_running_session_is_released_unless_its_holder_wakes_up(
+    caller: Caller, stack: Stack, virtual: Virtual, meanwhile: Intervening
+) -> None:
+    stack.platform.settings.qr_delay = 0
+    caller.create()
+    runtime = Runtime(config_from(stack.environment()), clock=virtual.clock, transport=meanwhile)
+
+    def woken_up() -> None:
+        caller.change_settings(wppClaim={**DIED, "beat": 4})
+        stack.supabase.execute("update messenger_integrations set updated_at = now() where id = %s", caller.row()["id"])
+
+    with closing(runtime):
+        for beats_again in (True, False):
+            caller.change_settings(wppClaim=DIED)
+            called(runtime, caller)
+            virtual.seconds += 6
+            if beats_again:
+                meanwhile.after("GET", "status", woken_up)
+            called(runtime, caller)
+            assert ("wppClaim" in caller.row()["settings"]) == beats_again

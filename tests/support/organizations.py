@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from emulator.supabase.database import timestamp
-from tests.support.interleaving import Actor, Doing, Outcome, Process, World
+from tests.support.interleaving import LATE, Actor, Doing, Outcome, Process, World
 
 if TYPE_CHECKING:
     from emulator.platform.responses import PlatformApp
@@ -258,6 +258,7 @@ class OneOrganization(RuleBasedStateMachine):
             actor.process.recover()
         for actor in self.world.actors:
             actor.to_the_end()
+        self.world.advance(LATE)  # what is on the way arrives
         process = Process(self.world)
         session = self.session_in_the_end(process)
         (row,) = self.supabase.rows(self.organization_id)

@@ -54,7 +54,7 @@ class RowUpdates:
         self._webhook_hash = webhook_hash(invocation.config.wpp_webhook_url)
         self._webhook_is_registered: bool | None = None  # None if it was not tried
         is_live = Liveness(invocation.memory, self._clock).is_live(record)
-        self._dead_claim_id = record.claim.id if record.claim and not is_live and not only_look else None
+        self._dead_claim = None if is_live or only_look else record.claim
         is_own = record.claim is not None and client.claim is not None and client.claim.id == record.claim.id
         self._holder_id = record.claim.id if record.claim and is_live and not (is_own or only_look) else None
         self.may_have_ended = True
@@ -101,7 +101,8 @@ class RowUpdates:
         is_newer = stored is None or (token and stored.text != token.text and self._is_newer(token, stored))
         if token and is_newer and not self._is_left_to_holder(record):
             record = record.with_token(token)
-        if record.claim and record.claim.id == self._dead_claim_id and not self.may_have_ended:
+        # With the same beat: the holder may have woken up since.
+        if record.claim and record.claim == self._dead_claim and not self.may_have_ended:
             record = record.released()
         if self._webhook_is_registered is not None:
             record = record.with_webhook(self._webhook_hash if self._webhook_is_registered else None)

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from tests.support.interleaving import LATE, Actor
+from tests.support.interleaving import Actor
 from tests.support.organizations import ACTS, Act, OneOrganization
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.supabase.app import SupabaseApp
-    from tests.support.interleaving import Doing, Process
+    from tests.support.interleaving import Doing
 
 
 class WithRecreations(OneOrganization):
@@ -59,10 +59,6 @@ class WithDisconnects(OneOrganization):
         # How long a disconnection waits for the first start of a new client to show depends on the clocks of both.
         if not self.may_restart and len({process.skew for process in self.processes}) == 1:
             assert [it for it in self.platform.sessions.values() if it.started_at is not None] == []
-
-    def session_in_the_end(self, process: Process) -> str | None:
-        self.world.advance(LATE)  # a disconnection that is on the way may come after a call as well as before
-        return super().session_in_the_end(process)
 
 
 class WithStuckSessions(WithDisconnects):
