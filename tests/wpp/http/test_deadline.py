@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.processes import free_port
 from tests.support.tls_servers import HEAD, get, response, sending, serving
 from wpp.http.messages import TransportFailed
 
@@ -224,12 +225,13 @@ def silent() -> Iterator[tuple[list[str], int]]:
     if sys.platform != "linux":
         pytest.skip("only Linux has all of 127.0.0.0/8")
     with ExitStack() as stack:
-        port, addresses = 0, ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
+        # A port of 127.0.0.1 too, for a test that has somebody answer there.
+        port, addresses = free_port(), ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
         for address in addresses:
             listener = stack.enter_context(socket.socket())
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((address, port))
             listener.listen(0)
-            port = listener.getsockname()[1]
             for _ in range(3):
                 waiting = stack.enter_context(socket.socket())
                 waiting.setblocking(False)
