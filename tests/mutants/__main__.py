@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.mutants.generated import generate, mutants
@@ -30,6 +33,11 @@ _OPTIONS = (
 
 def _run(arguments: argparse.Namespace) -> int:
     give_up = time.monotonic() + arguments.minutes * 60
+    lock = os.open(Path(__file__).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("error: another make mutants runs in this folder")
     generate(arguments.jobs)
     import pytest  # after the mutants are there: it loads what imports wpp
 

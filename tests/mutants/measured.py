@@ -8,10 +8,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator.processes import ROOT
-from tests.mutants.generated import FOLDER
+from tests.mutants.generated import FOLDER, MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
 _FILE = FOLDER / "tests.json"
 _SLOWEST = 1.0  # seconds: these are a twentieth of the tests and take half of the time of all
@@ -80,12 +81,19 @@ class Tests:
         kept: dict[str, Any] = json.loads(_FILE.read_text())
         if kept["shared"] != _shared_hash():
             return {}
+        code = _code_hashes()
+        changed = {file for file, digest in kept["code"].items() if code.get(file) != digest}
         tests = (Test(name, seconds, lines) for name, (seconds, lines) in kept["tests"].items() if name in selected)
-        return {test.node_id: test for test in tests if kept["hashes"].get(test.file) == self._hashes[test.file]}
+        return {
+            test.node_id: test
+            for test in tests
+            if kept["hashes"].get(test.file) == self._hashes[test.file] and not changed & test.lines.keys()
+        }
 
     def _save(self) -> None:
         tests = {test.node_id: [test.seconds, test.lines] for test in self._tests.values()}
-        _FILE.write_text(json.dumps({"shared": _shared_hash(), "hashes": self._hashes, "tests": tests}))
+        kept = {"shared": _shared_hash(), "code": _code_hashes(), "hashes": self._hashes, "tests": tests}
+        _FILE.write_text(json.dumps(kept))
 
 
 def _hash_of(file: str) -> str:
@@ -93,17 +101,25 @@ def _hash_of(file: str) -> str:
     return _digest([*_shared_by_tests(), ROOT / file])
 
 
+def _code_hashes() -> dict[str, str]:
+    """Of what is mutated: a test that runs none of a file's lines has nothing to do with a change there."""
+    shared = ROOT / "shared"
+    files = (path for module in MODULES for path in (shared / "wpp" / module).glob("*.py"))
+    return {str(path.relative_to(shared)): _digest([path]) for path in files}
+
+
 def _shared_hash() -> str:
     """What any test may run: a change there may lead it over other lines."""
-    return _digest([*_shared_by_tests(), *sorted((ROOT / "shared/wpp").rglob("*.py"))])
+    mutated = {ROOT / "shared" / file for file in _code_hashes()}
+    return _digest([*_shared_by_tests(), *sorted({*(ROOT / "shared/wpp").rglob("*.py")} - mutated)])
 
 
-def _shared_by_tests() -> list[Any]:
+def _shared_by_tests() -> list[Path]:
     support = [*(ROOT / "tests/support").rglob("*.py"), *(ROOT / "tests").rglob("conftest.py")]
     return sorted([*support, *(ROOT / "shared/emulator").rglob("*.py"), *(ROOT / "functions").rglob("*.py")])
 
 
-def _digest(paths: Iterable[Any]) -> str:
+def _digest(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.read_bytes())
