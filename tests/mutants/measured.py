@@ -39,6 +39,7 @@ class Tests:
     def __init__(self, node_ids: Iterable[str], measure: Callable[[list[str]], list[Test]]) -> None:
         selected = list(node_ids)
         self._hashes = {file: _hash_of(file) for file in {node_id.partition("::")[0] for node_id in selected}}
+        self._shared, self._code = _shared_hash(), _code_hashes()  # as they are before anything is measured
         self._tests = self._known(set(selected))
         missing = [node_id for node_id in selected if node_id not in self._tests]
         if missing:
@@ -79,10 +80,9 @@ class Tests:
         if not _FILE.exists():
             return {}
         kept: dict[str, Any] = json.loads(_FILE.read_text())
-        if kept["shared"] != _shared_hash():
+        if kept["shared"] != self._shared:
             return {}
-        code = _code_hashes()
-        changed = {file for file, digest in kept["code"].items() if code.get(file) != digest}
+        changed = {file for file, digest in kept["code"].items() if self._code.get(file) != digest}
         tests = (Test(name, seconds, lines) for name, (seconds, lines) in kept["tests"].items() if name in selected)
         return {
             test.node_id: test
@@ -92,7 +92,7 @@ class Tests:
 
     def _save(self) -> None:
         tests = {test.node_id: [test.seconds, test.lines] for test in self._tests.values()}
-        kept = {"shared": _shared_hash(), "code": _code_hashes(), "hashes": self._hashes, "tests": tests}
+        kept = {"shared": self._shared, "code": self._code, "hashes": self._hashes, "tests": tests}
         _FILE.write_text(json.dumps(kept))
 
 
