@@ -49,15 +49,17 @@ def load(
     pause: float = 0.0,
     accepted: Sequence[int] = (200,),
     keep: bool = True,
+    within: float = 0.0,
 ) -> Load:
-    """Makes the calls from another process, on one connection with a pause in seconds after each.
+    """Makes the calls from another process, on one connection with a pause in seconds after each. The first calls of the
+    connections are spread over `within` seconds, in which no answer is expected.
 
     Without `keep`, each call is sent on a new connection, as by a client who comes for the first time.
 
     Raises CalledProcessError if an answer has another status than the accepted ones.
     """
     job = {"url": url, "tokens": list(tokens), "connections": connections, "calls": calls}
-    job |= {"pause": pause, "accepted": list(accepted), "keep": keep}
+    job |= {"pause": pause, "accepted": list(accepted), "keep": keep, "within": within}
     command = [sys.executable, "-m", "tests.bench.load"]
     done = subprocess.run(command, input=json.dumps(job).encode(), cwd=ROOT, check=True, stdout=subprocess.PIPE)
     return Load(**json.loads(done.stdout))
@@ -110,13 +112,14 @@ def _run(
     accepted: Sequence[int],
     *,
     keep: bool,
+    within: float,
 ) -> Load:
     address = urlsplit(url)
     assert address.hostname is not None
     requests = cycle([_request(address.netloc, address.path or "/", token) for token in tokens])
     opened = [_open(address.hostname, address.port or 80) for _ in range(connections)]
     began = time.perf_counter()
-    times, head = _called(opened, requests, calls, pause, accepted, keep=keep)
+    times, head = _called(opened, requests, calls, pause, accepted, keep=keep, within=within)
     seconds = time.perf_counter() - began
     for connection in opened:
         connection.socket.close()
@@ -137,6 +140,7 @@ def _called(
     accepted: Sequence[int],
     *,
     keep: bool,
+    within: float,
 ) -> tuple[list[float], str]:
     times: list[float] = []
     head = ""
@@ -146,6 +150,7 @@ def _called(
             selector.register(connection.socket, selectors.EVENT_READ, connection)
             connection.send(next(requests))
             left -= 1
+            time.sleep(within / len(opened))
         while len(times) < calls:
             ready = selector.select(_SILENCE)
             if not ready:

@@ -163,12 +163,16 @@ class HeldClaim:
         if self.row is None:
             raise ClaimLost
         doing = doing or self.doing
-        beat, sent = self._beat + 1, self._clock.monotonic()
+        beat, sent = self._next_beat(), self._clock.monotonic()
 
         def edit(current: Integration) -> Mapping[str, Any] | None:
+            nonlocal beat
             if self.row is None:
                 raise ClaimLost  # released meanwhile: a beat must not put the claim back
             record = writable_record_of(current)
+            claim = record.claim
+            if claim and claim.id == self.id and claim.beat is not None and claim.beat > beat:
+                beat = self._next_beat()  # another thread of ours was faster
             changed = change(record).released() if release else self._claimed(change(record), beat, doing)
             if changed == record and active in (None, current.is_active):
                 return None  # also our own change, the response to which was lost
@@ -182,8 +186,14 @@ class HeldClaim:
         with self._lock:
             if self.row is not None:
                 self.doing = doing
-                self.row, self._beat, self._confirmed_at = row, max(beat, self._beat), max(sent, self._confirmed_at)
+                self.row, self._confirmed_at = row, max(sent, self._confirmed_at)
         return row
+
+    def _next_beat(self) -> int:
+        """No two changes have the same one: whoever saw it before would take the claim for unchanged since then."""
+        with self._lock:
+            self._beat += 1
+            return self._beat
 
     def _is_ours(self, record: Record) -> bool:
         """The one place that asks. A claim that vanished while no other is there and no credentials are is still ours: foreign

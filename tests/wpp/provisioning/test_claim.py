@@ -232,6 +232,27 @@ def test_a_holder_beats_while_it_works_and_not_after(
     assert stack.supabase_server.count(PATCH) == released
 
 
+def test_a_beat_never_goes_back(invocation: Invocation, row: Integration) -> None:
+    """Whoever saw an earlier one a while ago would take the claim for dead when it came again."""
+    claim = taken(invocation, row)
+    beats: list[int | None] = []
+
+    def change(record: Record) -> Record:
+        if not beats:  # another thread beats while this change is on its way
+            beats.append(held_beat(claim.change(unchanged)))
+        return record
+
+    beats.append(held_beat(claim.change(change)))
+    beats.append(held_beat(claim.change(unchanged)))
+    assert beats == sorted({beat for beat in beats if beat is not None})
+    claim.release()
+
+
+def held_beat(row: Integration) -> int | None:
+    held = record_of(row).claim
+    return held and held.beat
+
+
 def test_a_beat_that_fails_is_repeated(
     stack: Stack, invocation: Invocation, row: Integration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
