@@ -94,8 +94,8 @@ class HeldClaim:
         self._hold(row, self._clock.monotonic() - TRUSTED_SECONDS)
 
     def confirm(self, within: float = TRUSTED_SECONDS) -> None:
-        """The fence of `create`, `start` and `stop`: afterwards nobody can have taken the claim over yet. Has nothing to do if
-        the claim was confirmed `within` so many seconds.
+        """The fence of `create`, `start` and `stop`: afterwards nobody can have taken the claim over yet. Does nothing if the
+        claim was last confirmed less than `within` seconds ago.
 
         Raises ClaimLost, UpstreamError, DeadlinePassed.
         """
@@ -126,8 +126,9 @@ class HeldClaim:
             self.row = None
         self._liveness.abandon(self.id)
 
-    def release(self, error: Exception | None = None) -> None:
-        """Gives the claim back wherever the work stopped, also if it is not known whether it was ever placed.
+    def release(self, error: Exception | None = None, change: Change = lambda record: record) -> None:
+        """Gives the claim back wherever the work stopped, also if it is not known whether it was ever placed; with `change` in
+        the same request.
 
         A refusal stays in the row, for those who waited for this very claim. Raises no WppError: others find the claim dead.
         """
@@ -139,7 +140,7 @@ class HeldClaim:
 
         def give_back(current: Integration) -> Mapping[str, Any] | None:
             record = record_of(current)
-            return {"settings": record.released(failure).settings} if self._is_in(record) else None
+            return {"settings": change(record).released(failure).settings} if self._is_in(record) else None
 
         rows = Rows(self._invocation.config, self._invocation.upstream.for_tidying())
         try:
@@ -162,7 +163,6 @@ class HeldClaim:
     ) -> Integration:
         if self.row is None:
             raise ClaimLost
-        doing = doing or self.doing
         beat, sent = self._next_beat(), self._clock.monotonic()
 
         def edit(current: Integration) -> Mapping[str, Any] | None:
@@ -173,7 +173,8 @@ class HeldClaim:
             claim = record.claim
             if claim and claim.id == self.id and claim.beat is not None and claim.beat > beat:
                 beat = self._next_beat()  # another thread of ours was faster
-            changed = change(record).released() if release else self._claimed(change(record), beat, doing)
+            is_doing = doing or (claim.doing if claim and claim.id == self.id else self.doing)  # a beat changes nothing
+            changed = change(record).released() if release else self._claimed(change(record), beat, is_doing)
             if changed == record and active in (None, current.is_active):
                 return None  # also our own change, the response to which was lost
             if not self._is_ours(record):
@@ -185,12 +186,12 @@ class HeldClaim:
             raise ClaimLost
         with self._lock:
             if self.row is not None:
-                self.doing = doing
+                self.doing = doing or self.doing
                 self.row, self._confirmed_at = row, max(sent, self._confirmed_at)
         return row
 
     def _next_beat(self) -> int:
-        """No two changes have the same one: whoever saw it before would take the claim for unchanged since then."""
+        """Never the same twice: an observer would take a repeated beat for a claim that has stood still."""
         with self._lock:
             self._beat += 1
             return self._beat

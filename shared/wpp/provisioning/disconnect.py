@@ -69,8 +69,9 @@ def _claimed(invocation: Invocation, claim: HeldClaim, row: Integration) -> tupl
     def is_free(current: Integration) -> bool:
         nonlocal after_dead_start
         record = record_of(current)
+        is_live = liveness.is_live(record)  # first: it may be dead a moment later
         after_dead_start = liveness.start_seconds_left(record) or 0.0
-        return not liveness.is_live(record)
+        return not is_live
 
     while True:
         found, _ = claim.take(row, is_free)

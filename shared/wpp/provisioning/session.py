@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.15, 1.0
 """Seconds between two looks for a QR; in between, a share of the time waited, so that a late one is not missed by much."""
 _SHARE_OF_THE_WAIT = 0.08
-_PAUSE_FOR_EACH = 0.01
-"""Seconds for each session that this process waits for: a hundred looks a second leave time for everybody else."""
+_PAUSE_PER_SESSION = 0.01
+"""Seconds for each that this process waits for, so that all together look about a hundred times a second, up to LONGEST_PAUSE."""
 _LONGEST_PAUSE = 2.0  # seconds between two looks while they fail
 _STATUS_EVERY = 5  # looks for the QR between two looks at the status
 
@@ -179,4 +179,4 @@ class Session:
 
 def pause_after(waited: float, sessions: int) -> float:
     """Seconds until the next look for a QR after so many seconds of waiting, in a process that waits for so many sessions."""
-    return min(max(SHORTEST_PAUSE, _SHARE_OF_THE_WAIT * waited, _PAUSE_FOR_EACH * sessions), LONGEST_PAUSE)
+    return min(max(SHORTEST_PAUSE, _SHARE_OF_THE_WAIT * waited, _PAUSE_PER_SESSION * sessions), LONGEST_PAUSE)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 START_SECONDS = 10.0
 """The longest that a start may take to show."""
 FENCE_SECONDS = 1.0
-"""A start is sent only so shortly after the claim was confirmed, unless confirming it takes longer."""
+"""A start is sent at most this long after the claim was confirmed, unless confirming it takes longer three times in a row."""
 _LOOK_SECONDS = 0.5  # between two looks
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wpp.supabase.rows import Integration
 
 _STOP_PATIENCE = 5.0  # seconds
+_CONFIRMATIONS = 3  # of a claim, where each takes too long to be followed by a start
 _SOMEBODY_ELSE_IS_STARTING = SessionState(State.STARTING)
 
 
@@ -117,22 +118,29 @@ class Start:
         after_own_start = START_SECONDS if self.was_sent else 0.0
         settling = max(seconds_left(record_of(row), self._clock.now()), after_dead_start or 0.0, after_own_start)
         is_state_current = was_untouched and after_dead_start is None and settling <= 0
+        settled_at = self._clock.monotonic() + settling
         try:
             state = work(claim, None if is_state_current else settling)
-        except (*AMBIGUOUS, DeadlinePassed):
-            if self.was_sent:  # it may be under way all the same: whoever finds the claim dead gives it time
-                claim.drop()
-            else:
-                claim.release()
-            raise
         except ClaimLost:
             claim.drop()
             return _SOMEBODY_ELSE_IS_STARTING
-        except Exception:
-            claim.release()
+        except Exception as error:
+            if not self.was_sent:
+                self._release_unsettled(claim, settled_at)
+            elif isinstance(error, (*AMBIGUOUS, DeadlinePassed)):
+                claim.drop()  # it may be under way all the same: whoever finds the claim dead gives it time
+            else:
+                claim.release()
             raise
         self.release(claim)
         return state
+
+    def _release_unsettled(self, claim: HeldClaim, settled_at: float) -> None:
+        """Has the next caller give what is left of its time to a start that somebody else may have sent."""
+        left = min(settled_at - self._clock.monotonic(), START_SECONDS)
+        if left > 0:
+            self._updates.record_possible_start(self._clock.now() + left - START_SECONDS)
+        claim.release(change=self._updates.apply)
 
     def _start_if_ended(self, claim: HeldClaim, settling: float | None) -> SessionState:
         if settling is not None:
@@ -187,7 +195,10 @@ class Start:
 
     def _fence(self, claim: HeldClaim) -> None:
         """Of `start`: from now on it may have its effect."""
-        claim.confirm(FENCE_SECONDS)
+        for _ in range(_CONFIRMATIONS):
+            claim.confirm(FENCE_SECONDS)
+            if claim.is_confirmed(FENCE_SECONDS):
+                break
         self._updates.record_start()
         self.was_sent = True
         self._invocation.count("start")

@@ -83,13 +83,11 @@ class RowUpdates:
         """Whether the platform lacks our webhook, or has the address that it had before."""
         if self._webhook_is_registered is not None:
             return not self._webhook_is_registered
-        if self._is_left_to_holder(self.record):
-            return False
         return self.record.webhook_pending or self.record.webhook_hash != self._webhook_hash
 
     def _is_left_to_holder(self, record: Record) -> bool:
-        """Whether somebody else is at work under a claim, and writes token and webhook when releasing it. Written by both, each
-        would only have the other try again."""
+        """Whether somebody else is at work under a claim, and saves token and webhook when releasing it. If both saved them, each
+        would only make the other's change fail. Should the holder die, the next call does it again."""
         return record.claim is not None and record.claim.id == self._holder_id
 
     def apply(self, record: Record) -> Record:
@@ -98,13 +96,13 @@ class RowUpdates:
 
     def _applied(self, record: Record) -> Record:
         token, stored = self._platform.tokens.current, record.token
-        is_newer = stored is None or (token and stored.text != token.text and self._is_newer(token, stored))
-        if token and is_newer and not self._is_left_to_holder(record):
+        is_left = self._is_left_to_holder(record)
+        if token and not is_left and (stored is None or (stored.text != token.text and self._is_newer(token, stored))):
             record = record.with_token(token)
         # With the same beat: the holder may have woken up since.
         if record.claim and record.claim == self._dead_claim and not self.may_have_ended:
             record = record.released()
-        if self._webhook_is_registered is not None:
+        if self._webhook_is_registered is not None and not is_left:
             record = record.with_webhook(self._webhook_hash if self._webhook_is_registered else None)
         record = self._with_session(record)
         if self._connect_again and record.is_disconnected:
@@ -135,6 +133,10 @@ class RowUpdates:
         restarts = self._start.restarts if self._start else self.record.restarts
         self._start = _Start(self._clock.now(), restarts + is_restart)
         self._seen_qr = False
+
+    def record_possible_start(self, at: float) -> None:
+        """By somebody else, at this time in seconds since 1970 at the latest."""
+        self._start = _Start(at, self.record.restarts)
 
     def record_refused_start(self) -> None:
         self._start = _Start(None, self.record.restarts)

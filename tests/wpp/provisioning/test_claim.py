@@ -248,6 +248,16 @@ def test_a_beat_never_goes_back(invocation: Invocation, row: Integration) -> Non
     claim.release()
 
 
+def test_a_beat_changes_nothing_of_what_the_holder_says_it_does(invocation: Invocation, row: Integration) -> None:
+    claim = taken(invocation, row)
+    before = claim.row
+    assert before
+    claim.change(unchanged, doing="start")
+    claim.doing, claim.row = "create", before  # as a beat sees it that began before that
+    assert record_of(claim.change(unchanged)).claim == (claim.id, 2, "start")
+    claim.release()
+
+
 def held_beat(row: Integration) -> int | None:
     held = record_of(row).claim
     return held and held.beat

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -236,6 +236,52 @@ def test_a_start_is_sent_right_after_its_claim_was_confirmed(
     while holder.pending != "start":
         holder.go_on()
     assert holder.calls[sent:].count(PATCH) == confirmations
+    holder.to_the_end()
+    organization.teardown()
+    organization.check()
+
+
+def test_a_start_of_somebody_who_died_has_its_time_although_whoever_took_over_gave_up(supabase: SupabaseApp) -> None:
+    organization, holder = begun(OneOrganization(supabase), SCENARIOS["an ended session"])
+    while holder.pending != "start":
+        holder.go_on()
+    holder.go_on("die, arrive late")
+    Actor(organization.processes[1]).to_the_end()
+    organization.world.advance(6.5)
+    second = Actor(organization.processes[1])
+    while not second.done:
+        is_settling = second.pending == "status" and organization.world.claims.holder is second
+        second.go_on("lose the request" if is_settling else "answer")
+    assert isinstance(second.error, UpstreamBroken)
+    (row,) = supabase.rows(organization.organization_id)
+    assert "wppClaim" not in row["settings"]
+    third = Actor(organization.processes[2])
+    third.to_the_end()
+    assert "start" not in third.calls
+    organization.teardown()
+    organization.check()
+
+
+def test_a_start_whose_claim_took_long_to_confirm_is_sent_only_after_it_was_confirmed_again(
+    supabase: SupabaseApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organization, holder = begun(OneOrganization(supabase), SCENARIOS["a first client, left offline"])
+    while not (holder.pending == "status" and organization.world.claims.holder is holder):
+        holder.go_on()
+    organization.world.advance(1.5)  # so that it has to be confirmed
+    delays, send = [2.0, 2.0], Actor.send
+
+    def slow(actor: Actor, method: str, *rest: Any) -> tuple[int, bytes]:
+        answer = send(actor, method, *rest)
+        if actor is holder and method == "PATCH" and delays:
+            organization.world.advance(delays.pop())
+        return answer
+
+    monkeypatch.setattr(Actor, "send", slow)
+    sent = len(holder.calls)
+    while holder.pending != "start":
+        holder.go_on()
+    assert holder.calls[sent:].count(PATCH) == 3
     holder.to_the_end()
     organization.teardown()
     organization.check()
