@@ -118,7 +118,7 @@ class Start:
         after_own_start = START_SECONDS if self.was_sent else 0.0
         settling = max(seconds_left(record_of(row), self._clock.now()), after_dead_start or 0.0, after_own_start)
         is_state_current = was_untouched and after_dead_start is None and settling <= 0
-        settled_at = self._clock.monotonic() + settling
+        dead_start_until = self._clock.monotonic() + (after_dead_start or 0.0)
         try:
             state = work(claim, None if is_state_current else settling)
         except ClaimLost:
@@ -126,7 +126,7 @@ class Start:
             return _SOMEBODY_ELSE_IS_STARTING
         except Exception as error:
             if not self.was_sent:
-                self._release_unsettled(claim, settled_at)
+                self._release_unsettled(claim, dead_start_until)
             elif isinstance(error, (*AMBIGUOUS, DeadlinePassed)):
                 claim.drop()  # it may be under way all the same: whoever finds the claim dead gives it time
             else:
@@ -135,9 +135,10 @@ class Start:
         self.release(claim)
         return state
 
-    def _release_unsettled(self, claim: HeldClaim, settled_at: float) -> None:
-        """Has the next caller give what is left of its time to a start that somebody else may have sent."""
-        left = min(settled_at - self._clock.monotonic(), START_SECONDS)
+    def _release_unsettled(self, claim: HeldClaim, dead_start_until: float) -> None:
+        """Has the next caller give what is left of its time to a start that somebody who died may have sent: the
+        release removes the claim that told of it."""
+        left = min(dead_start_until - self._clock.monotonic(), START_SECONDS)
         if left > 0:
             self._updates.record_possible_start(self._clock.now() + left - START_SECONDS)
         claim.release(change=self._updates.apply)

@@ -262,6 +262,22 @@ def test_a_start_of_somebody_who_died_has_its_time_although_whoever_took_over_ga
     organization.check()
 
 
+def test_whoever_gives_up_keeps_what_the_row_says_of_the_last_start(supabase: SupabaseApp) -> None:
+    """That it had a QR, too: a phone may have scanned it, so the session is not to be restarted."""
+    organization, _ = begun(OneOrganization(supabase), SCENARIOS["an ended session"], since_start=1)
+    (row,) = supabase.rows(organization.organization_id)
+    before = row["settings"] | {"wppQrShown": True}
+    organization.write(row["id"], before)
+    second = Actor(Process(organization.world, skew=-4.5))
+    while not second.done:
+        is_settling = second.pending == "status" and organization.world.claims.holder is second
+        second.go_on("lose the request" if is_settling else "answer")
+    assert isinstance(second.error, UpstreamBroken)
+    (row,) = supabase.rows(organization.organization_id)
+    assert row["settings"] == before
+    organization.teardown()
+
+
 def test_a_start_whose_claim_took_long_to_confirm_is_sent_only_after_it_was_confirmed_again(
     supabase: SupabaseApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
