@@ -63,8 +63,8 @@ class Memory:
         """By API key: a digest of the last QR seen, and how many there were since a phone was linked."""
         self.postponed: Recent[tuple[float, float]] = Recent()
         """What failed and only helps: until when it is not tried again, by our monotonic clock, and the pause that led there."""
-        self.abandoned_claims: Recent[bool] = Recent(_CLAIMS)
-        """Ids of claims of this process whose work ended without releasing them."""
+        self.abandoned_claims: Recent[float] = Recent(_CLAIMS)
+        """When the work under claims of this process ended without releasing them, by id and our monotonic clock."""
 
     def clear(self) -> None:
         """After a restore from a snapshot. Claims that were abandoned stay abandoned."""

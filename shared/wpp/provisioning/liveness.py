@@ -30,7 +30,7 @@ class Liveness:
     def is_live(self, record: Record) -> bool:
         """Whether somebody is at work on a row. Call it with a record that was just read: this is what counts as seeing it."""
         claim = record.claim
-        if claim is None or self._abandoned.get(claim.id):
+        if claim is None or self._abandoned.get(claim.id) is not None:
             return False
         now = self._clock.monotonic()
         seen = self._seen.get(record.row_id)
@@ -51,10 +51,11 @@ class Liveness:
             return None
         if claim.beat is None:  # code from before beats confirms nothing
             return START_SECONDS
-        if seen is None or seen[:2] != (claim.id, claim.beat) or self._abandoned.get(claim.id):
-            seen = (claim.id, claim.beat, now)
-        return seen[2] + FENCE_SECONDS + START_SECONDS - now
+        since = self._abandoned.get(claim.id)  # one of our own, under which nothing was sent later
+        if since is None:
+            since = now if seen is None or seen[:2] != (claim.id, claim.beat) else seen[2]
+        return since + FENCE_SECONDS + START_SECONDS - now
 
     def abandon(self, claim_id: str) -> None:
         """The work under a claim of this process has ended, whether or not it could be released."""
-        self._abandoned.put(claim_id, True)
+        self._abandoned.put(claim_id, self._clock.monotonic())

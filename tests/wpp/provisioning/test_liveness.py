@@ -67,3 +67,15 @@ def test_a_process_knows_at_once_that_its_own_abandoned_claim_is_dead() -> None:
     Liveness(observer.memory, Clock()).abandon("a")
     assert not observer.sees(claim)
     assert not observer.sees(None)
+
+
+def test_a_start_under_an_abandoned_claim_of_our_own_has_its_time_from_then_on_whenever_it_is_asked_for() -> None:
+    observer = Observer()
+    liveness = Liveness(observer.memory, Clock(monotonic=lambda: observer.seconds))
+    record = Record("row", "organization", {}).claimed(Claim("a", 1, "start"), 1.0)
+    liveness.abandon("a")
+    left = []
+    for _ in range(3):
+        left.append(liveness.start_seconds_left(record))
+        observer.seconds += 4
+    assert left == [11, 7, 3]
