@@ -77,6 +77,7 @@ class Server:
         self._faults = Faults(seed)
         self._host, self.port = host, port
         self._listener: socket.socket | None = None
+        self._kept: socket.socket | None = None
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -107,6 +108,9 @@ class Server:
 
     def __enter__(self) -> Self:
         with self._lock:
+            if sys.platform == "linux":  # elsewhere nobody could listen beside it
+                self._kept = self._bound()
+                self.port = self._kept.getsockname()[1]
             self._listen()
         return self
 
@@ -115,15 +119,22 @@ class Server:
     ) -> None:
         self._stopping.set()
         self._refuse()
+        if self._kept is not None:
+            self._kept.close()
+
+    def _bound(self) -> socket.socket:
+        """A socket on our port. One that does not listen keeps the port ours while we refuse connections."""
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((self._host, self.port))
+        except OSError:
+            bound.close()
+            raise
+        return bound
 
     def _listen(self) -> None:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self._host, self.port))
-        except OSError:
-            listener.close()
-            raise
+        listener = self._bound()
         listener.listen(4096)
         self.port = listener.getsockname()[1]
         self._listener = listener
