@@ -83,8 +83,14 @@ class Creation:
         try:
             return self._obtain(row)
         except Exception as error:
-            self._claim.release(error)
+            self._claim.release(error, self._with_credentials)
             raise
+
+    def _with_credentials(self, record: Record) -> Record:
+        """The record with those that the platform gave and that could not be saved: they are not to be lost with this call."""
+        if self._credentials is None or record.generation != (self._unwanted or ""):
+            return record
+        return record.completed(self._credentials, self._upstream.clock.now())
 
     def _obtain(self, row: Integration | None) -> Client:
         looks = 0

@@ -10,7 +10,7 @@ from tests.support.interleaving import Actor, Process
 from tests.support.organizations import PATCH, OneOrganization
 from tests.support.releases import PRESENT
 from tests.wpp.provisioning.test_interleavings import WithDisconnects
-from wpp.errors import UpstreamBroken
+from wpp.errors import DeadlinePassed, UpstreamBroken
 from wpp.secret import PlainSecret
 
 if TYPE_CHECKING:
@@ -260,6 +260,30 @@ def test_a_start_of_somebody_who_died_has_its_time_although_whoever_took_over_ga
     assert "start" not in third.calls
     organization.teardown()
     organization.check()
+
+
+@pytest.mark.parametrize("scenario", ["a first client, left offline", "a recreation"])
+def test_credentials_that_could_not_be_saved_in_time_are_saved_with_the_release(
+    supabase: SupabaseApp, scenario: str
+) -> None:
+    organization, holder = begun(OneOrganization(supabase), SCENARIOS[scenario])
+    organization.platform.settings.honours_idempotency_key = False
+    clients = organization.platform.clients_of
+    known = len(clients(organization.organization_id))
+    while len(clients(organization.organization_id)) == known or holder.pending != PATCH:
+        holder.go_on()
+    organization.world.advance(27.5)
+    holder.to_the_end()
+    assert isinstance(holder.error, DeadlinePassed)
+    (row,) = supabase.rows(organization.organization_id)
+    created = clients(organization.organization_id)[-1]
+    assert (row["settings"]["wppApiKey"], row["settings"]["wppAccountNumber"]) == (created.api_key, created.session)
+    assert "wppClaim" not in row["settings"]
+    other = Actor(organization.processes[1])
+    other.to_the_end()
+    assert other.session == created.session
+    assert len(clients(organization.organization_id)) == known + 1
+    organization.teardown()
 
 
 def test_whoever_gives_up_keeps_what_the_row_says_of_the_last_start(supabase: SupabaseApp) -> None:
