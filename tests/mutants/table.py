@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.mutants import kinds
 from tests.mutants.generated import KILLED, NO_TESTS, SURVIVED, TIMED_OUT
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.mutants.generated import Mutant
 
-_REASONS = Path(__file__).with_name("equivalent.toml")
+_REASONS = Path(__file__).with_name("equivalent")
 _COLUMNS = ("mutants", "killed", "timed out", "survived", "explained", "unchecked")
 _VERDICTS = {KILLED: "killed", TIMED_OUT: "timed out", SURVIVED: "survived", NO_TESTS: "survived", None: "unchecked"}
 
@@ -31,15 +32,21 @@ class Explanation:
 
 
 def explanations() -> list[Explanation]:
-    """Those of equivalent.toml."""
-    return [Explanation(**entry) for entry in tomllib.loads(_REASONS.read_text()).get("equivalent", [])]
+    """Those of equivalent/*.toml."""
+    files = sorted(_REASONS.glob("*.toml"))
+    return [Explanation(**entry) for file in files for entry in tomllib.loads(file.read_text()).get("equivalent", [])]
 
 
 def line_of(mutant: Mutant) -> str:
-    """How equivalent.toml names it: the lines that are new, or, where a line is only left out, that line after a minus sign."""
+    """How an entry names it: the lines that are new, or, where a line is only left out, that line after a minus sign."""
+    before, after = _lines(mutant)
+    return after or "- " + before
+
+
+def _lines(mutant: Mutant) -> tuple[str, str]:
     difference = mutant.difference()
-    new = " ".join(line[1:].strip() for line in difference if line.startswith("+"))
-    return new or "- " + " ".join(line[1:].strip() for line in difference)
+    before, after = (" ".join(line[1:].strip() for line in difference if line.startswith(sign)) for sign in ("-", "+"))
+    return before, after
 
 
 class Table:
@@ -68,7 +75,7 @@ class Table:
         found = [one for one in candidates if one.line == line_of(mutant)]
         for explanation in found:
             explanation.used += 1
-        return bool(found)
+        return bool(found) or kinds.reason(*_lines(mutant)) is not None
 
     def lines(self) -> Iterator[str]:
         yield f"{'':<28}" + "".join(f"{column:>11}" for column in _COLUMNS) + "   without a reason"
@@ -79,7 +86,7 @@ class Table:
             yield f"{name:<28}" + "".join(f"{count[column]:>11}" for column in _COLUMNS) + f"{share:>18.1%}"
         for explanation in self._explanations if self._whole else []:
             if not explanation.used:
-                yield f"stale in equivalent.toml, as no such mutant survives: {explanation.function}: {explanation.line}"
+                yield f"stale, as no such mutant survives: {explanation.function}: {explanation.line}"
 
     def survivors(self) -> Iterator[str]:
         """Those without an explanation, each with what it changes."""
