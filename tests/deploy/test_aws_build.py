@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from moto.server import ThreadedMotoServer
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
@@ -114,6 +112,10 @@ def test_a_wrong_target_is_named(env: dict[str, str], problem: str) -> None:
 
 
 def test_the_bill_of_materials_names_what_is_in_the_zips_and_the_files_it_may_be_installed_from(dist: Path) -> None:
+    # Not for each process that collects the tests: it compiles 38 grammars.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     text = (dist / BILL).read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     bill = json.loads(text)

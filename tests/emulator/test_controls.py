@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture
-def local() -> Iterator[Local]:
+@pytest.fixture(scope="module")
+def _local() -> Iterator[Local]:
     with local_stack(0, show=False, own={}) as started:
-        started.stack.platform.settings.qr_delay = 0.3
         yield started
+
+
+@pytest.fixture
+def local(_local: Local) -> Local:
+    requests.post(f"{_local.url}/_page/reset", json={}, timeout=10).raise_for_status()
+    _local.stack.platform.settings.qr_delay = 0.3
+    return _local
 
 
 def test_calls_at_the_same_time_are_shown_with_their_own_upstream_calls(local: Local) -> None:

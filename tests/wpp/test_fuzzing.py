@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from wpp.runtime import Invocation
 
 BOUNDED = settings(max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
-ATHERIS_SECONDS = int(os.environ.get("FUZZ_SECONDS", "3"))
+COSTLY = settings(BOUNDED, max_examples=60)  # to make up an example takes longer than to try it
+ATHERIS_SECONDS = int(os.environ.get("FUZZ_SECONDS", "2"))
 SECRET = "a-secret-that-nobody-else-has-0123456789"
 ENV = {
     "SUPABASE_URL": "http://localhost:1",
@@ -141,7 +142,7 @@ class _Context:
 
 
 @pytest.mark.usefixtures("_configured")
-@BOUNDED
+@COSTLY
 @given(event=_EVENTS)
 def test_the_lambda_adapter_answers_whatever_comes(event: dict[str, Any]) -> None:
     answer = aws_lambda.serve(FUZZED, event, _Context())
@@ -192,7 +193,7 @@ def test_a_good_token_with_anything_changed_is_refused(data: st.DataObject) -> N
             check.user_id(bearer_token(f"Bearer {changed}"), upstream)
 
 
-@BOUNDED
+@COSTLY
 @given(claims=_JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(_CLAIMS, _JSON)))
 def test_odd_claims_under_a_good_signature_are_refused(claims: Any) -> None:
     from tests.support.forging import b64, hmac_signature, part
