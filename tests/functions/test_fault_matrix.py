@@ -171,7 +171,8 @@ def problems_of(cell: Cell, lane: Lane) -> tuple[list[str], int]:
         problems += problems_of_disconnecting(caller, lane)
     function = cell.function if cell.function in CONNECTING else CREATE
     after = caller.call_at(lane.url(function))
-    if cell.call == "start":  # the deadlines here are shorter than the 10 seconds
+    # A start that may be under way is given 10 seconds, longer than the deadlines here.
+    if cell.call == "start" or (cell.before == "offline" and answer.status_code == 504):
         for _ in range(12):
             if after.status_code != 504:
                 break
