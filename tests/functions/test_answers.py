@@ -26,6 +26,7 @@ def check_error(answer: requests.Response, function: str, status: int, code: str
 
 
 def test_wpp_create_answers_at_once_with_the_new_session_starting(caller: Caller) -> None:
+    caller.stack.platform.settings.qr_delay = 60
     answer = caller.create()
 
     body = answer.json()
@@ -38,9 +39,9 @@ def test_wpp_create_answers_at_once_with_the_new_session_starting(caller: Caller
 
 
 def test_wpp_create_called_again_answers_the_qr_and_then_connected(caller: Caller) -> None:
+    caller.stack.platform.settings.qr_delay = 60
     caller.create()
-    time.sleep(0.4)  # the platform's own qr_delay
-
+    caller.stack.platform.settings.qr_delay = 0
     polled = caller.create().json()
     caller.scan()
     scanned = caller.create().json()

@@ -43,6 +43,7 @@ def test_force_recreate_stops_the_session_and_replaces_the_credentials_in_place(
     caller.scan()
     before = caller.row()
     caller.change_settings(theirs=1)
+    caller.stack.platform.settings.qr_delay = 60
 
     answer = caller.create({"force_recreate": True})
 

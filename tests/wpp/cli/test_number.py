@@ -39,7 +39,9 @@ def cli(stack: Stack) -> Cli:
 
 def test_an_operator_connects_an_organization_writes_and_stops(stack: Stack, cli: Cli, organization: str) -> None:
     stack.platform.settings.qr_lifetime = 3600.0
+    stack.platform.settings.qr_delay = 60.0
     created = json.loads(cli("create", organization, "--json").stdout)
+    stack.platform.settings.qr_delay = 0.3
     again = json.loads(cli("create", organization, "--json").stdout)
     token = json.loads(cli("token", organization, "--json").stdout)
     drawn = cli("qr", organization, "--wait", "10")
