@@ -69,8 +69,8 @@ def create_app(folder: Path) -> flask.Flask:
         is_ready = set(found.values()) == {"ok"}
         return _response(json_answer(200 if is_ready else 503, {"success": is_ready, **found}, {}))
 
-    app.add_url_rule("/healthz", "health", health, methods=["GET"])
-    app.add_url_rule("/readyz", "ready", ready, methods=["GET"])
+    app.add_url_rule("/healthz", view_func=health)
+    app.add_url_rule("/readyz", view_func=ready)
     if port := metrics_port():
         _serve_metrics(app, port)
     app.view_functions["call"] = call
@@ -96,7 +96,7 @@ def _serve_metrics(app: flask.Flask, port: str) -> None:
             return _error(404, "not_found", "There is no function at this address")
         return flask.Response(prometheus.exposition(), content_type=prometheus.CONTENT_TYPE)
 
-    app.add_url_rule("/metrics", "metrics", metrics, methods=["GET"])
+    app.add_url_rule("/metrics", view_func=metrics)
 
 
 def is_function(path: Path) -> bool:
