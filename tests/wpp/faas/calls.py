@@ -53,11 +53,12 @@ def token() -> str:
 
 def call(
     run: Run, *, method: str = "POST", body: bytes = b"", query: dict[str, str] | None = None, headers: Any = None,
-    **function_fields: Any,
+    seconds_left: float | None = None, **function_fields: Any,
 ) -> Answer:  # fmt: skip
     """What a user gets from a function that runs `run`."""
     sent = {"authorization": f"Bearer {token()}", "x-request-id": "r-1", **(headers or {})}
-    return respond(Function("wpp-echo", run, **function_fields), Request(method, sent, body, query or {}))
+    request = Request(method, sent, body, query or {}, seconds_left=seconds_left)
+    return respond(Function("wpp-echo", run, **function_fields), request)
 
 
 def succeed(_: Invocation, __: Call) -> Result:
@@ -88,11 +89,14 @@ class _Kept(logging.Handler):
 
 
 @contextmanager
-def logged() -> Iterator[Lines]:
-    """The lines of the log as they are written, without their time."""
+def logged(level: int = logging.INFO) -> Iterator[Lines]:
+    """The lines of the log as they are written, without their time. `level` counts until a call sets the one of LOG_LEVEL."""
     handler, log = _Kept(), logging.getLogger("wpp")
+    before = log.level
+    log.setLevel(level)
     log.addHandler(handler)
     try:
         yield handler.lines
     finally:
         log.removeHandler(handler)
+        log.setLevel(before)

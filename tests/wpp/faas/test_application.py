@@ -123,7 +123,7 @@ def test_an_address_of_no_function_is_not_found(folder: Path, path: str, method:
 def test_a_browser_may_ask_before_a_call_of_what_is_not_there_to_read_the_error(folder: Path) -> None:
     answer = application(folder).options("/functions/v1/nobody")
     assert (answer.status_code, answer.data) == (204, b"")
-    assert {**preflight_headers(ORIGIN), **without_length(answer)} == without_length(answer)
+    assert {**without_length(answer), **preflight_headers(ORIGIN)} == without_length(answer)
 
 
 def test_the_refusal_of_a_function_keeps_its_status(folder: Path) -> None:

@@ -27,7 +27,7 @@ def test_the_line_of_a_call_is_in_the_form_that_cloudwatch_reads() -> None:
         TracedRequest("platform", "qr", "503", 0.1),
         TracedRequest("platform", "qr", "200", 0.20006),
     ]
-    call = report(*requests, shows_qr=True)._replace(seconds=0.40004)
+    call = report(*requests, shows_qr=True)._replace(seconds=0.40026)
     call.trace.events["restart"] += 2
     call.trace.session_state = "qr_required"
     assert embedded(call, 1_800_000_000.5) == {
@@ -65,8 +65,8 @@ def test_the_line_of_a_call_is_in_the_form_that_cloudwatch_reads() -> None:
         "state_qr_required": 1,
         "supabase_failed": 0,
         "platform_failed": 1,
-        "duration": 400.0,
-        "qr": 400.0,
+        "duration": 400.3,
+        "qr": 400.3,
         "supabase": [12.3],
         "platform": [100.0, 200.1],
     }

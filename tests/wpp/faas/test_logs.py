@@ -119,6 +119,28 @@ def test_an_exception_is_its_type_and_its_frames_and_not_its_text(log: logging.L
     assert "the text of a library" not in stream.getvalue()
 
 
+def test_a_line_has_its_time_in_utc_and_the_fields_that_have_a_value() -> None:
+    record = logging.makeLogRecord(
+        {"created": 1_800_000_000.5, "levelname": "INFO", "msg": "x", "wpp": {"status": 200, "code": None}}
+    )
+    line = json.loads(logs.JsonLines().format(record))
+    assert line == {"time": "2027-01-15T08:00:00.500+00:00", "level": "INFO", "message": "x", "status": 200}
+
+
+def test_of_a_deep_stack_the_twelve_innermost_frames_are_shown(log: logging.Logger, stream: io.StringIO) -> None:
+    def descend(levels: int) -> None:
+        if levels == 0:
+            raise ValueError
+        descend(levels - 1)
+
+    try:
+        descend(20)
+    except ValueError:
+        log.exception("failed")
+    frames = json.loads(stream.getvalue())["error"]["frames"]
+    assert [frame.partition(" ")[2] for frame in frames] == ["descend"] * 12
+
+
 INJECTIONS = ["a\nINFO forged", "a\r\nINFO forged", "a\x1b[2J\x1b[31mred", "a\x00b", "a\x7fb", "a\x9b31m", "a\u2028b", "a\u202eb",
               "a\x08\x08b", "a\ud800b"]  # fmt: skip
 
@@ -157,7 +179,31 @@ def test_a_line_that_cannot_be_written_does_not_show_its_arguments(
 
     logs.set_up()
     package_log.info("x", extra={"wpp": {"a": "an argument", "b": Unprintable()}})
-    assert json.loads(capsys.readouterr().err)["message"] == "a log line could not be written"
+    assert capsys.readouterr().err == '{"level": "ERROR", "message": "a log line could not be written"}\n'
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file")])
+def test_a_log_that_cannot_be_written_to_costs_no_call(
+    package_log: logging.Logger, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise error
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    logs.set_up()
+    package_log.info("x")
+
+
+def test_our_lines_are_not_written_again_by_the_runtime(package_log: logging.Logger, stream: io.StringIO) -> None:
+    of_the_runtime = logging.StreamHandler(stream)
+    logging.getLogger().addHandler(of_the_runtime)
+    try:
+        logs.set_up()
+        package_log.info("x")
+    finally:
+        logging.getLogger().removeHandler(of_the_runtime)
+    assert stream.getvalue() == ""
 
 
 @pytest.mark.usefixtures("package_log")
@@ -168,6 +214,7 @@ def test_libraries_that_quote_headers_and_bodies_log_errors_only(monkeypatch: py
     logs.set_up()
     for name in ("urllib3.connectionpool", "urllib3.connection", "botocore.parsers", "botocore.endpoint"):
         assert logging.getLogger(name).getEffectiveLevel() == logging.ERROR
+    assert logging.getLogger().level == logging.DEBUG
 
 
 @pytest.mark.usefixtures("package_log")

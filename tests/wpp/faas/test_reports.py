@@ -134,6 +134,16 @@ def test_the_fault_of_a_caller_is_a_warning_and_ours_an_error(lines: Lines, stat
     assert [(line["level"], line["status"]) for line in lines] == [(level, status)]
 
 
+def test_a_call_that_never_gets_to_its_function_is_logged_as_one_of_it(lines: Lines) -> None:
+    call(succeed, headers={"authorization": ""})
+    assert lines == [
+        {
+            "level": "WARNING", "message": "answered", "function": "wpp-echo", "request_id": "r-1", "status": 401,
+            "code": "missing_authorization", "reason": "Missing authorization", **QUIET,
+        }
+    ]  # fmt: skip
+
+
 def test_what_nobody_foresaw_is_logged_with_where_it_came_from(lines: Lines) -> None:
     call(failing(ValueError("a secret")))
     first, second = lines
