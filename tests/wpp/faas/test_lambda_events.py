@@ -162,6 +162,7 @@ def test_on_lambda_each_call_is_a_line_for_cloudwatch(capsys: pytest.CaptureFixt
 
 
 def test_a_runtime_without_snapshots_has_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "snapshot_restore_py", None)  # importing it fails
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
     assert aws_lambda.handler(Function("wpp-echo", succeed))(event(), Context())["statusCode"] == 200
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wpp.errors import BadRequest, BodyTooLarge
+from wpp.faas.function import Call
 from wpp.faas.messages import MAX_BODY_BYTES, Answer, Request, json_answer
 
 
@@ -57,3 +58,13 @@ def test_an_answer_is_compact_utf8_that_nobody_caches_or_takes_for_something_els
 
 def test_the_headers_of_an_answer_come_before_the_usual_ones() -> None:
     assert json_answer(200, {}, {"Cache-Control": "max-age=60"}).headers["Cache-Control"] == "max-age=60"
+
+
+def test_neither_tokens_nor_bodies_nor_headers_show_in_a_repr() -> None:
+    fields = {"a": "secret"}
+    for shown in (
+        Call("secret", fields, fields),
+        Request("POST", fields, b"secret", fields),
+        Answer(200, fields, b"secret"),
+    ):
+        assert "secret" not in repr(shown)
