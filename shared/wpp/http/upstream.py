@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from concurrent.futures import wait
 from contextlib import contextmanager
@@ -99,7 +100,7 @@ class Upstream:
             headers |= self.trace.context.headers
         if body is not None:
             headers["Content-Type"] = "application/json"
-        give_up = self.clock.monotonic() + (float("inf") if request.patience is None else request.patience)
+        give_up = self.clock.monotonic() + (math.inf if request.patience is None else request.patience)
         attempt = 0
         while True:
             attempt += 1
@@ -135,7 +136,7 @@ class Upstream:
         """A jittered wait before looking again, growing with `attempt` (from 1). Raises DeadlinePassed."""
         self.deadline.sleep(retry_delay(attempt, None, self._uniform), doing)
 
-    def pause_after(self, error: UpstreamError, attempt: int, *, within: float = float("inf")) -> None:
+    def pause_after(self, error: UpstreamError, attempt: int, *, within: float = math.inf) -> None:
         """A jittered wait before repeating a failed request, at least as long as the upstream asked for.
 
         Raises the error itself if the wait would outlast the deadline or `within`, in seconds.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from wpp.clock import Clock, Deadline
-from wpp.http.messages import Response, TransportFailed
+from wpp.http.messages import Response
 from wpp.http.transport import Transport
 from wpp.http.upstream import Upstream
 
@@ -28,7 +28,7 @@ class Sent(NamedTuple):
 class Script(Transport):
     """Each outcome comes after `takes` seconds of the script's own clock; the last one again and again."""
 
-    def __init__(self, *outcomes: Response | TransportFailed, takes: float = 0.0) -> None:
+    def __init__(self, *outcomes: Response | BaseException, takes: float = 0.0) -> None:
         super().__init__()
         self.sent: list[Sent] = []
         self.pauses: list[float] = []
@@ -42,10 +42,11 @@ class Script(Transport):
         self.seconds += seconds
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Response:
+        assert len(self.sent) < 100, "it is sent again and again"
         self.sent.append(Sent(method, url, dict(headers), body, timeout))
         self.seconds += self._takes
         outcome = self._outcomes[min(len(self.sent), len(self._outcomes)) - 1]
-        if isinstance(outcome, TransportFailed):
+        if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 

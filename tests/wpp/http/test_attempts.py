@@ -203,6 +203,13 @@ def test_a_failure_is_an_error_that_says_who_failed_and_how(
     assert upstream.trace.requests == [TracedRequest("platform", "health", result, 0.25)]
 
 
+def test_a_request_that_the_server_ends_is_counted_as_broken() -> None:
+    upstream = Script(SystemExit(1), takes=0.25).upstream()
+    with pytest.raises(SystemExit):
+        upstream.send(request(repeatable=True))
+    assert upstream.trace.requests == [TracedRequest("platform", "health", "broken", 0.25)]
+
+
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 404, 428, 430, 499])
 def test_every_other_status_is_a_response(status: int) -> None:
     script = Script(Response(status, {}, b""))

@@ -152,11 +152,11 @@ def test_work_that_only_helps_is_left_behind_when_the_patience_ends() -> None:
 
 
 def test_a_refusal_names_the_status_and_our_own_reason() -> None:
-    for reason, text in (("", ""), ("is SUPABASE_ANON_KEY right?", ": is SUPABASE_ANON_KEY right?")):
-        error = refusal("supabase", "auth.user", Response(401, {}, b"a secret"), reason)
-        assert type(error) is UpstreamRefused
-        assert str(error) == f"Supabase refused with status 401{text} (auth.user)"
-        assert (error.system, error.call, error.upstream_status) == ("supabase", "auth.user", 401)
+    error = refusal("supabase", "auth.user", Response(401, {}, b"a secret"), "is SUPABASE_ANON_KEY right?")
+    assert type(error) is UpstreamRefused
+    assert str(error) == "Supabase refused with status 401: is SUPABASE_ANON_KEY right? (auth.user)"
+    assert (error.system, error.call, error.upstream_status) == ("supabase", "auth.user", 401)
+    assert str(refusal("platform", "qr", FORBIDDEN)) == "WPP Platform refused with status 403 (qr)"
 
 
 def test_a_response_that_cannot_be_read_is_described_by_what_was_expected() -> None:
