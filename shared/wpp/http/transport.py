@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 1024 * 1024
 """Of a response, decoded."""
 USER_AGENT = "wpp-functions"  # Supabase refuses `sb_secret_` keys for values that look like a browser's.
-_PIECE = 64 * 1024  # bytes
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -82,7 +81,7 @@ def _content(raw: BaseHTTPResponse) -> bytes:
     empty, because the status may be all that is needed."""
     content = bytearray()
     try:
-        for piece in raw.stream(_PIECE, decode_content=True):
+        for piece in raw.stream(decode_content=True):
             content += piece
             if len(content) > MAX_BODY_BYTES:
                 raise ResponseTooLarge
