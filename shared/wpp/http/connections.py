@@ -9,7 +9,7 @@ import math
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import certifi
 from requests.adapters import HTTPAdapter
@@ -57,7 +57,7 @@ class _Connection(HTTPConnection):
             self.sock = connected_socket(PlainSocket, address, self.socket_options or (), lambda: self.timeout)
             self.sock.settimeout(self.timeout)  # the handshake has what is left of the whole
         except TimeoutError as error:
-            raise ConnectTimeoutError(self, "no connection in time") from error
+            raise ConnectTimeoutError from error
         except (OSError, UnicodeError) as error:
             raise NewConnectionError(self, "no connection") from error
 
@@ -79,7 +79,8 @@ class _Connection(HTTPConnection):
         return not beyond and super().is_connected
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
-        bounded = cast("BoundedSocket", self.sock)
+        bounded = self.sock
+        assert isinstance(bounded, BoundedSocket)  # noqa: S101 - connect() makes no other
         try:
             response = super().getresponse()
         except ConnectionError as error:

@@ -41,7 +41,7 @@ class Transport:
         try:
             request = _prepared(method, url, headers, body)
             total = Timeout(total=max(timeout, 0.001))
-            with self._adapter.send(request, stream=True, timeout=total) as response:  # type: ignore[arg-type]
+            with self._adapter.send(request, timeout=total) as response:  # type: ignore[arg-type]
                 _require_valid_head(response.raw)
                 content = _content(response.raw)
                 lowered = {name.lower(): value for name, value in response.headers.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -78,6 +79,7 @@ def test_the_first_address_that_accepts_is_used(found: Callable[..., list[Any]])
     with connect("half-dead.example", 9.0) as connected:
         assert connected is Trying.made[-1]
         assert connected.fileno() >= 0
+        assert (connected.family, connected.type, connected.proto) == (socket.AF_INET, socket.SOCK_STREAM, 6)
     assert Trying.tried == [("192.0.2.1", 443, 2.0), (ANSWERING, 443, 2.0)]
     assert looked_up == [("half-dead.example", 443, {"type": socket.SOCK_STREAM})]
 
@@ -113,3 +115,21 @@ def test_each_name_and_port_is_looked_up_anew_once_the_last_look_up_has_ended(fo
     for _ in range(2):
         connect("again.example", 9.0).close()
     assert len(looked_up) == 2
+
+
+def test_a_look_up_has_the_time_that_is_left_and_those_who_come_meanwhile_wait_for_the_same_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hang(*_: Any, **__: Any) -> Found:
+        looked_up.append(1)
+        may_end.wait(10)
+        return []
+
+    looked_up: list[int] = []
+    may_end = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            connect("slow.example", 0.01)
+    may_end.set()
+    assert len(looked_up) == 1

@@ -48,6 +48,8 @@ def test_a_timeout_is_for_all_that_is_received(pair: tuple[PlainSocket, socket.s
     seconds[0] = 102.0
     assert receive(bounded, theirs, 3) == 3
     assert bounded.gettimeout() == 3.0
+    seconds[0] = 104.5
+    assert receive(bounded, theirs, 3) == 3
     theirs.sendall(b"late")
     seconds[0] = 105.0
     with pytest.raises(TimeoutError):
@@ -65,6 +67,16 @@ def test_without_a_timeout_it_waits_for_as_long_as_it_takes(
         seconds[0] += 1000.0
         assert receive(bounded, theirs, 3) == 3
         assert bounded.gettimeout() is None
+
+
+def test_what_is_received_is_as_with_any_socket(pair: tuple[PlainSocket, socket.socket]) -> None:
+    bounded, theirs = pair
+    theirs.sendall(b"12345")
+    buffer = bytearray(5)
+    assert bounded.recv_into(buffer, flags=socket.MSG_PEEK) == 5
+    assert buffer == b"12345"
+    assert (bounded.recv_into(buffer, 3), bounded.recv_into(buffer, 3)) == (3, 2)
+    assert buffer == b"45345"
 
 
 def test_a_new_socket_takes_a_head_and_no_more(pair: tuple[PlainSocket, socket.socket]) -> None:
