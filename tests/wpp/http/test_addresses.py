@@ -122,14 +122,16 @@ def test_a_look_up_has_the_time_that_is_left_and_those_who_come_meanwhile_wait_f
 ) -> None:
     def hang(*_: Any, **__: Any) -> Found:
         looked_up.append(1)
+        began.set()
         may_end.wait(10)
         return []
 
     looked_up: list[int] = []
-    may_end = threading.Event()
+    began, may_end = threading.Event(), threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     for _ in range(2):
         with pytest.raises(TimeoutError):
             connect("slow.example", 0.01)
+    assert began.wait(10)
     may_end.set()
     assert len(looked_up) == 1
