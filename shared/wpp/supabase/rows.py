@@ -149,7 +149,7 @@ class Rows:
             found = profiles[0].get("wpp_role")
             role_of_user = found if isinstance(found, str) else None
             return Organization(str(organization_id), tuple(_integration(row) for row in embedded), role_of_user)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise malformed("supabase", "rest.GET.profiles", "the expected columns", response) from error
 
     def _of_table(self, query: Mapping[str, str], columns: str) -> tuple[Integration, ...]:
@@ -249,7 +249,7 @@ def _is_comparable(value: Any) -> bool:
 def _integrations(method: str, response: Response, rows: list[Any]) -> tuple[Integration, ...]:
     try:
         return tuple(_integration(row) for row in rows)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise malformed("supabase", f"rest.{method}.{_TABLE}", "the expected columns", response) from error
 
 
