@@ -88,7 +88,7 @@ class PostgrestTable:
         self, method: str, query: Mapping[str, str], payload: Mapping[str, Any] | None, headers: Mapping[str, str]
     ) -> Response:
         # Timestamps need their `+` encoded; what PostgREST's own syntax uses may stay readable.
-        url = f"{self._url}?{urlencode(query, safe='(),.:>')}"
+        url = f"{self._url}?{urlencode(query, safe='(),.:')}"
 
         def request(key: str) -> Request:
             return Request(
@@ -136,7 +136,7 @@ def unique_constraint(response: Response) -> str | None:
 
 def _quoted(response: Response, pattern: re.Pattern[str]) -> str:
     """A name from the product's schema in PostgreSQL's own message: nothing else of it is ever shown."""
-    message = response.json.get("message") if isinstance(response.json, dict) else None
+    message = response.json.get("message")  # an object, as it has a code
     match = pattern.search(message) if isinstance(message, str) else None
     return match[1] if match else "?"
 
