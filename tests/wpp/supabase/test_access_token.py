@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.faults import Fault
-from wpp.errors import InvalidToken
+from wpp.errors import InvalidToken, MissingAuthorization
 from wpp.supabase.caller import CallerCheck, bearer_token, is_made_for
 
 if TYPE_CHECKING:
@@ -37,6 +37,12 @@ def reason(runtime: Runtime, token: str) -> str:
 def encoded(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("header", [None, "", " \t\r\n"])
+def test_no_authorization_is_missing(header: str | None) -> None:
+    with pytest.raises(MissingAuthorization):
+        bearer_token(header)
 
 
 @pytest.mark.parametrize("header", ["Bearer abc", "bearer   abc", "BEARER\tabc \t", " \r\nBearer abc\r\n "])
@@ -72,17 +78,23 @@ def test_a_token_with_the_right_claims_names_its_user(stack: Stack, runtime: Run
     ("changed", "reason_for_log"),
     [
         ({"role": "anon"}, "the role is not authenticated"),
-        ({"role": None}, "the role is not authenticated"),
-        ({"sub": "x"}, "the subject is not a UUID"),
+        ({"role": "service_role"}, "the role is not authenticated"),
+        ({"role": ...}, "the role is not authenticated"),
+        ({"sub": "eq.x&select=*"}, "the subject is not a UUID"),
+        ({"sub": f"{{{USER}}}"}, "the subject is not a UUID"),
         ({"sub": USER + "0"}, "the subject is not a UUID"),
         ({"sub": "A" + USER[1:]}, "the subject is not a UUID"),
         ({"exp": NOW - 15}, "python-jose refuses it: ExpiredSignatureError"),
         ({"nbf": NOW + 15}, "python-jose refuses it: JWTClaimsError"),
         ({"aud": "anon"}, "python-jose refuses it: JWTClaimsError"),
+        ({"aud": ["anon"]}, "python-jose refuses it: JWTClaimsError"),
         ({"sub": 7}, "python-jose refuses it: JWTClaimsError"),
         ({"exp": ...}, "python-jose refuses it: JWTError"),
         ({"aud": ...}, "python-jose refuses it: JWTError"),
         ({"sub": ...}, "python-jose refuses it: JWTError"),
+        ({"exp": None}, "python-jose refuses it: TypeError"),
+        ({"exp": "never"}, "python-jose refuses it: JWTClaimsError"),
+        ({"exp": True}, "python-jose refuses it: ExpiredSignatureError"),
         ({"exp": 2**53}, "`exp` is not a time"),
         ({"exp": str(NOW + 3600)}, "`exp` is not a time"),
         ({"iat": -1}, "`iat` is not a time"),
