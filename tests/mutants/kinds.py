@@ -6,7 +6,10 @@ import re
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SAME_IN_CAPITALS = (
-    (re.compile(r"[a-z]+(-[a-z]+)+|authorization|accept|allow|vary|location"), "HTTP knows no case in a header's name"),
+    (
+        re.compile(r"[a-z]+(-[a-z]+)+|authorization|accept|allow|prefer|vary|location"),
+        "HTTP knows no case in header names",
+    ),
     (re.compile(r"utf-8|ascii|latin-1"), "Python knows no case in a codec's name"),
 )
 

@@ -178,22 +178,23 @@ class Rows:
         Raises NotConfigured if Supabase never carries it out, UpstreamError, DeadlinePassed.
         """
         current = self.by_id(row.id) if row.is_partial else row
-        is_unchanged = False
+        tried: Integration | None = None
         most = attempts or _MOST_ATTEMPTS
         for attempt in range(1, most + 1):
-            columns = edit(current) if current is not None else None
-            if current is None or columns is None:
+            if current is None:
+                return None
+            columns = edit(current)
+            if columns is None:
                 return current
             changed = self._update(current, columns, is_last=attempt == most)
             if changed is not None:
                 return changed
             if attempt > 1:  # the first repetition at once: most often somebody else was a moment faster
                 self._upstream.pause(attempt - 1, "saving the connection")
-            found = self.by_id(row.id)
-            is_unchanged, current = found == current, found
+            tried, current = current, self.by_id(row.id)
         if current is None or edit(current) is None:
             return current
-        if is_unchanged:
+        if current == tried:
             raise NotConfigured(
                 f"Supabase accepts a change of row {row.id} and does not carry it out: "
                 "check row-level security, triggers, and that SUPABASE_URL does not lead to a read replica"

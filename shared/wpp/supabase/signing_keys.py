@@ -33,6 +33,9 @@ class _Loaded(NamedTuple):
     problem: str | None = None
 
 
+_NOTHING = _Loaded({})
+
+
 class SigningKeys:
     """One per process. `find` loads the keys when needed; all callers who need them share one load."""
 
@@ -40,7 +43,7 @@ class SigningKeys:
         self._url = f"{supabase_url}/auth/v1/.well-known/jwks.json"
         self._clock = clock
         self._lock = threading.Lock()  # held for a few assignments, never during a load
-        self._loaded = _Loaded({})
+        self._loaded = _NOTHING
         self._loading: Future[None] | None = None
 
     @property
@@ -72,7 +75,7 @@ class SigningKeys:
 
     def forget(self) -> None:
         with self._lock:
-            self._loaded = _Loaded({})
+            self._loaded = _NOTHING
 
     def _fresh(self, loaded: _Loaded, key_id: str) -> dict[str, Any] | None:
         is_fresh = self._clock.monotonic() - loaded.keys_from < _LIFETIME

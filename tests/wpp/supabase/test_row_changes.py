@@ -141,11 +141,12 @@ def test_a_row_that_was_read_in_part_is_read_whole_before_it_is_changed(table: T
     assert changed == OTHERS
     assert table.stack.supabase_server.received[-1].request.json()["settings"] == {"a": 1, "b": 2}
     assert table.calls() == ["GET", "PATCH"]
+    assert dict(parse_qsl(table.stack.supabase_server.received[0].request.query)) == {"id": "eq.row-1", "select": WHOLE}
 
 
 def test_a_row_that_was_read_in_part_and_is_gone_is_not_changed(table: Table) -> None:
     table.answers(reads=[[]])
-    assert table.rows.change(ROW._replace(is_partial=True), always) is None
+    assert table.rows.change(ROW._replace(is_partial=True), unless_done) is None
     assert table.calls() == ["GET"]
 
 
@@ -190,7 +191,7 @@ def test_the_last_attempt_may_turn_out_to_have_succeeded(table: Table) -> None:
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_a_row_that_is_deleted_meanwhile_is_none(table: Table, attempts: int) -> None:
     table.answers(changes=[[]], reads=[[]])
-    assert table.rows.change(ROW, always, attempts) is None
+    assert table.rows.change(ROW, unless_done, attempts) is None
     assert table.calls() == ["PATCH", "GET"]
 
 
@@ -204,7 +205,7 @@ def test_a_change_without_a_usable_response_is_settled_by_reading_but_for_the_la
     table.answers(changes=[[OTHERS]], reads=[[ROW]])
     assert table.rows.change(ROW, always, 2) == OTHERS
     table.stack.supabase_server.inject(Fault(PATCH, status=status, body=b"[1]"))
-    with pytest.raises(error):
+    with pytest.raises(error, match=rf"\({PATCH}\)"):
         table.rows.change(ROW, always, 1)
     assert table.calls() == ["PATCH", "GET", "PATCH", "PATCH"]
 

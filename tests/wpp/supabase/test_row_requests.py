@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from emulator.faults import Fault
-from wpp.errors import OrganizationNotFound, RowForbidden, RowUnreadable, UpstreamRefused, UpstreamUnreadable
+from wpp.errors import OrganizationNotFound, RowForbidden, RowUnreadable, UpstreamError, UpstreamUnreadable
 from wpp.supabase.rows import OUR_SETTINGS, Integration, Organization, Rows
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ def test_an_insert_into_an_organization_that_was_deleted_says_so(stack: Stack, r
     ("status", "body", "text"),
     [
         (409, {"code": "23514"}, "Supabase refused with status 409: 23514"),
+        (500, {"code": "57014"}, "Supabase failed with status 500"),
         (201, [{}], "Supabase answered without the expected columns, status 201"),
         (201, {}, "Supabase answered without a list of rows, status 201"),
     ],
@@ -204,7 +205,7 @@ def test_an_insert_with_any_other_outcome_is_an_error(
     stack: Stack, rows: Rows, status: int, body: object, text: str
 ) -> None:
     answer(stack, body, call=f"rest.POST.{TABLE}", status=status)
-    with pytest.raises((UpstreamRefused, UpstreamUnreadable)) as caught:
+    with pytest.raises(UpstreamError) as caught:
         rows.insert(COLUMNS)
     assert str(caught.value) == f"{text} (rest.POST.{TABLE})"
 
