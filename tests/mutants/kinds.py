@@ -7,7 +7,7 @@ import re
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SAME_IN_CAPITALS = (
     (
-        re.compile(r"[a-z]+(-[a-z]+)+|authorization|accept|allow|prefer|vary|location"),
+        re.compile(r"[a-z]+(-[a-z]+)+|accept|allow|apikey|authorization|location|prefer|vary"),
         "HTTP knows no case in header names",
     ),
     (re.compile(r"utf-8|ascii|latin-1"), "Python knows no case in a codec's name"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     Call = Callable[[WppClient], Any]
 
-IN_AN_HOUR = time.time() + 3600
+IN_2100 = 4102444800.0
 SENT: dict[str, tuple[Call, dict[str, Any], tuple[str, str, Any]]] = {
     # by the call's name: the call, the response, and the request's method, path and body
     "start": (
@@ -92,7 +91,7 @@ def upstream(runtime: Runtime) -> Upstream:
 def client(stack: Stack, upstream: Upstream) -> WppClient:
     """With a token at hand, so that nothing but the call itself is sent."""
     url = stack.platform_server.url
-    tokens = TokenSource(url, "key_1", upstream, Recent(), AccessToken("token-1", IN_AN_HOUR, IN_AN_HOUR))
+    tokens = TokenSource(url, "key_1", upstream, Recent(), AccessToken("token-1", IN_2100, IN_2100))
     return WppClient(url, Credentials("key_1", "client 1"), upstream, tokens)
 
 
