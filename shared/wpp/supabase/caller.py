@@ -147,9 +147,10 @@ def _header(token: str) -> dict[str, Any]:
 
 def _decoded(segment: str) -> bytes:
     """Raises ValueError for every spelling of these bytes but the canonical one."""
-    data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    if base64.urlsafe_b64encode(data).rstrip(b"=") != segment.encode():
-        raise ValueError("not canonical")
+    padded = (segment + "=" * (-len(segment) % 4)).encode()
+    data = base64.urlsafe_b64decode(padded)
+    if base64.urlsafe_b64encode(data) != padded:
+        raise ValueError
     return data
 
 

@@ -191,7 +191,7 @@ class Rotated:
         return self._value
 
     def renewed(self, refused: str) -> bool:
-        is_another = refused == self._value != self._later
+        is_another = self._value != self._later
         self._value = self._later
         return is_another
 
