@@ -62,13 +62,12 @@ class SigningKeys:
                 key = self._fresh(loaded, key_id)
                 if key is not None or pause > 0:
                     break
-                others = self._loading
-                if others is None:
-                    self._loading = Future()
-            if others is None:
-                self._load(upstream)
+                is_ours = self._loading is None
+                loading = self._loading = self._loading or Future()
+            if is_ours:
+                self._load(upstream, loading)
             else:
-                wait([others], upstream.deadline.cap(_LOAD_SECONDS, "waiting for the signing keys"))
+                wait([loading], upstream.deadline.cap(_LOAD_SECONDS, "waiting for the signing keys"))
         if key is None and loaded.problem is not None:
             raise KeysUnavailable(loaded.problem, pause)
         return key
@@ -81,8 +80,8 @@ class SigningKeys:
         is_fresh = self._clock.monotonic() - loaded.keys_from < _LIFETIME
         return loaded.keys.get(key_id) if is_fresh else None
 
-    def _load(self, upstream: Upstream) -> None:
-        """Loads the keys, for all who wait; an outcome that is due to this caller's deadline is not kept."""
+    def _load(self, upstream: Upstream, loading: Future[None]) -> None:
+        """Loads the keys, for all who wait for `loading`; an outcome that is due to this caller's deadline is not kept."""
         loaded = self._loaded
         try:
             keys = self._requested(upstream)
@@ -93,9 +92,8 @@ class SigningKeys:
             loaded = _Loaded(keys, now, now)
         finally:
             with self._lock:
-                self._loaded, loading, self._loading = loaded, self._loading, None
-            if loading is not None:
-                loading.set_result(None)
+                self._loaded, self._loading = loaded, None
+            loading.set_result(None)
 
     def _requested(self, upstream: Upstream) -> Keys:
         request = Request("supabase", "auth.jwks", "GET", self._url, repeatable=True, patience=_LOAD_SECONDS)
