@@ -66,18 +66,6 @@ def test_a_wrong_secret_is_refused_by_its_variable_and_never_by_its_value(invoca
     assert "wrong-secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"null", b"[]", b"{}", b'{"apiKey": "key_1"}', b'{"apiKey": 1, "session": "s"}', b"<html>",
-     b'{"apiKey": "a\\nb", "session": "s"}',
-     b'{"apiKey": "", "session": "s"}'],
-)  # fmt: skip
-def test_a_create_answer_that_makes_no_sense_is_an_error(stack: Stack, invocation: Invocation, body: bytes) -> None:
-    stack.platform_server.inject(Fault("create", status=200, body=body))
-    with pytest.raises(UpstreamBroken, match="answered without"):
-        created(invocation)
-
-
 def test_start_status_qr_and_stop_follow_the_session(stack: Stack, client: WppClient, session: Session) -> None:
     stack.platform.settings.qr_delay = 0
     assert client.status().state is State.QR_REQUIRED
@@ -105,12 +93,6 @@ def test_start_may_answer_with_the_qr_itself(stack: Stack, client: WppClient, se
 def test_the_state_may_be_called_status_or_state(stack: Stack, client: WppClient, field: str) -> None:
     stack.platform.settings.state_field = field
     assert client.status().state is State.STARTING
-
-
-@pytest.mark.parametrize("word", ["ready", "Connected", " connected "])
-def test_ready_and_connected_are_connected(stack: Stack, client: WppClient, word: str) -> None:
-    stack.platform.settings.status_override = word
-    assert client.status().state is State.CONNECTED
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{}", b'{"status": null}', b'{"status": 3}', b'"offline"', b"<html>"])
@@ -157,12 +139,6 @@ def test_messages_of_every_kind_are_queued_and_can_be_deleted(
         client.delete_message(tasks[0])
 
 
-def test_a_message_that_is_not_accepted_is_an_error(stack: Stack, client: WppClient, session: Session) -> None:
-    stack.platform.scan(session.name)
-    with pytest.raises(UpstreamRefused, match="not accepted"):
-        client.send_text("", "hello")
-
-
 def test_a_session_name_cannot_leave_its_place_in_the_path(stack: Stack, invocation: Invocation) -> None:
     client = platform_client(invocation, Credentials(created(invocation).api_key, "../../auth?x=1#"))
     with pytest.raises(UpstreamError):
@@ -203,19 +179,6 @@ def test_a_token_that_stays_refused_ends_in_an_error(stack: Stack, client: WppCl
     assert stack.platform_server.count("token") == 2
 
 
-def test_a_token_is_renewed_before_it_ends(stack: Stack, client: WppClient) -> None:
-    stack.platform.settings.token_lifetime = 0.6
-    client.status()
-    stack.clock.advance(0)
-    import time
-
-    time.sleep(0.55)
-    client.status()
-    refused = [r for r in stack.platform_server.received if r.status == 401]
-    assert stack.platform_server.count("token") == 2
-    assert refused == []
-
-
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_told_from_other_refusals(
     stack: Stack, client: WppClient, session: Session, status: int
@@ -224,13 +187,6 @@ def test_a_refused_key_is_told_from_other_refusals(
     stack.platform.invalidate_key(session.name)
     with pytest.raises(KeyRefused):
         client.tokens.value()
-
-
-def test_a_proxys_403_does_not_count_as_a_refused_key(stack: Stack, client: WppClient) -> None:
-    stack.platform_server.inject(Fault("token", status=403, body=b"<html>blocked</html>"))
-    with pytest.raises(UpstreamRefused) as caught:
-        client.tokens.value()
-    assert not isinstance(caught.value, KeyRefused)
 
 
 def test_a_stored_token_saves_the_fetch(stack: Stack, invocation: Invocation, client: WppClient) -> None:

@@ -99,6 +99,7 @@ def test_a_refusal_names_the_secret_only_if_it_may_be_the_reason(
     ("body", "expected"),
     [
         (["key_1"], "a JSON object"),
+        (CREATED | {"apiKey": ""}, "apiKey and session"),
         (CREATED | {"apiKey": None}, "apiKey and session"),
         (CREATED | {"apiKey": "a\nb"}, "apiKey and session"),
         (CREATED | {"session": None}, "apiKey and session"),

@@ -155,7 +155,7 @@ def test_a_refused_key_is_named_as_such(source: Source, status: int, error: str)
         (401, {"error": "Invalid token"}),
         (403, {"error": ["Invalid API key"]}),
         (403, {"message": "Invalid API key"}),
-        (403, ["error"]),
+        (403, ["error"]),  # as of a proxy: it must not get a good key replaced
         (300, {"token": "x"}),
     ],
 )
