@@ -127,6 +127,21 @@ def test_who_comes_second_gets_a_temporary_server(folder: Path, server: Cluster)
         other.stop()
 
 
+@pytest.mark.parametrize(("room", "is_in_memory"), [(0, True), (1 << 60, False)])
+def test_a_temporary_server_is_in_memory_where_there_is_room(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, room: int, *, is_in_memory: bool
+) -> None:
+    monkeypatch.setattr("emulator.supabase.postgres.cluster._MEMORY", folder.parent)
+    monkeypatch.setattr("emulator.supabase.postgres.cluster._ROOM", room)
+    server = start(None)
+    with server.connect("postgres") as connection:
+        found = connection.execute("show data_directory").fetchone()
+    server.stop()
+    assert found is not None
+    assert Path(found[0]).is_relative_to(folder.parent) is is_in_memory
+    assert not Path(found[0]).exists()
+
+
 def test_programs_that_its_account_cannot_reach_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container, where root's home has the checkout and PostgreSQL does not run as root."""
     monkeypatch.setattr(Account, "can_reach", lambda account, path: False)

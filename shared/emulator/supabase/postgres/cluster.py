@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,11 @@ _SETTINGS: Mapping[str, str] = {
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
 }
+
+_MEMORY = Path("/dev/shm")
+"""Where files are kept in memory: to copy a database there takes a tenth of the processor's time that it takes on a disk."""
+_ROOM = 2 << 30
+"""Bytes that must be free there: containers often have 64 MiB."""
 
 
 class CannotStartServerError(Exception):
@@ -135,8 +141,10 @@ class _Files:
 
 
 def _start_temporary(account: Account, programs: Path) -> Cluster:
-    folder = _private_folder(account)
-    if not account.can_reach(programs):  # root's own home, where the account cannot go
+    if account.can_reach(programs):
+        folder = _private_folder(account, _MEMORY if _has_room(_MEMORY) else None)
+    else:  # root's own home, where the account cannot go
+        folder = _private_folder(account)
         programs = _copied(programs, folder)
     files = _Files(folder / "data", folder, programs, account)
     _create(files)
@@ -183,7 +191,7 @@ def _create(files: _Files) -> None:
         check=False,
     )
     if made.returncode:
-        raise CannotStartServerError(f"PostgreSQL's initdb failed: {made.stderr.strip().splitlines()[-1]}")
+        raise CannotStartServerError(f"PostgreSQL's initdb failed: {'; '.join(made.stderr.strip().splitlines())}")
 
 
 def _run(files: _Files, end: str) -> Cluster:
@@ -217,8 +225,12 @@ def _accepts(cluster: Cluster) -> bool:
     return True
 
 
-def _private_folder(account: Account) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=SOCKETS_PREFIX))
+def _has_room(folder: Path) -> bool:
+    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= _ROOM
+
+
+def _private_folder(account: Account, parent: Path | None = None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=SOCKETS_PREFIX, dir=parent))
     account.own(folder)
     return folder
 
