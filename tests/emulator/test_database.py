@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,16 +130,18 @@ def test_who_comes_second_gets_a_temporary_server(folder: Path, server: Cluster)
 
 @pytest.mark.parametrize(("room", "is_in_memory"), [(0, True), (1 << 60, False)])
 def test_a_temporary_server_is_in_memory_where_there_is_room(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, room: int, *, is_in_memory: bool
+    monkeypatch: pytest.MonkeyPatch, room: int, *, is_in_memory: bool
 ) -> None:
-    monkeypatch.setattr("emulator.supabase.postgres.cluster._MEMORY", folder.parent)
     monkeypatch.setattr("emulator.supabase.postgres.cluster._ROOM", room)
-    server = start(None)
-    with server.connect("postgres") as connection:
-        found = connection.execute("show data_directory").fetchone()
-    server.stop()
+    with tempfile.TemporaryDirectory() as memory:  # pytest's own is too long for a socket in it
+        Path(memory).chmod(0o755)
+        monkeypatch.setattr("emulator.supabase.postgres.cluster._MEMORY", Path(memory))
+        server = start(None)
+        with server.connect("postgres") as connection:
+            found = connection.execute("show data_directory").fetchone()
+        server.stop()
     assert found is not None
-    assert Path(found[0]).is_relative_to(folder.parent) is is_in_memory
+    assert Path(found[0]).is_relative_to(memory) is is_in_memory
     assert not Path(found[0]).exists()
 
 
