@@ -59,7 +59,7 @@ class Calling:
     With a short pause between calls: without one, they take the processor from the server under test.
     """
 
-    def __init__(self, url: str, clients: int = 2, pause: float = 0.01) -> None:
+    def __init__(self, url: str, clients: int = 2, pause: float = 0.02) -> None:
         self.url = url
         self._pause = pause
         self.failures: list[str] = []
