@@ -1,0 +1,277 @@
+"""The beats of a held claim, one by one, and how a claim is given back."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.wpp.provisioning.alone import BEGIN, GET, PATCH, TIMED_OUT, Alone, answer
+from wpp.errors import UpstreamRefused
+from wpp.provisioning import claim as claims
+from wpp.provisioning.claim import ClaimLost, HeldClaim
+
+if TYPE_CHECKING:
+    from emulator.supabase.app import SupabaseApp
+    from wpp.clock import Tick
+    from wpp.provisioning.record import Record
+    from wpp.supabase.rows import Integration
+
+
+@pytest.fixture
+def alone(supabase: SupabaseApp) -> Alone:
+    return Alone(supabase)
+
+
+@pytest.fixture
+def row(alone: Alone) -> Integration:
+    return alone.insert(settings={"theirs": 1}, is_active=False)
+
+
+def taken(alone: Alone, row: Integration, seconds: float = 28.0) -> tuple[HeldClaim, Tick]:
+    """And what its beats do."""
+    claim = HeldClaim(alone.begin(seconds), "create")
+    assert claim.take(row, lambda _: True)[0]
+    alone.calls()
+    first, tick = alone.ticks[-1]
+    assert first == 2
+    return claim, tick
+
+
+def stored_claim(alone: Alone) -> dict[str, Any] | None:
+    claim: dict[str, Any] | None = alone.settings().get("wppClaim")
+    return claim
+
+
+def unchanged(record: Record) -> Record:
+    return record
+
+
+def test_a_beat_changes_the_number_of_the_claim_and_comes_every_two_seconds(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    for beat in (1, 2, 3):
+        assert tick() == 2
+        held = {"id": claim.id, "beat": beat, "doing": "create", "expiresAt": (BEGIN + 37) * 1000}
+        assert stored_claim(alone) == held
+    assert [(sent.call, sent.timeout) for sent in alone.sent] == [(PATCH, 2)] * 3
+    assert (alone.settings()["theirs"], alone.row()["is_active"]) == (1, False)
+
+
+def test_a_beat_confirms_the_claim(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    alone.passed += 4
+    assert not claim.is_confirmed()
+    tick()
+    assert claim.is_confirmed()
+    assert claim.row == alone.stored()
+
+
+def test_a_claim_is_confirmed_from_when_its_beat_was_sent(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    alone.takes(PATCH, 1.5)
+    tick()
+    alone.passed += 2.4
+    assert claim.is_confirmed()
+    alone.passed += 0.2
+    assert not claim.is_confirmed()
+
+
+def test_a_failed_beat_is_tried_twice_and_again_after_half_a_second(alone: Alone, row: Integration) -> None:
+    _, tick = taken(alone, row)
+    alone.instead(PATCH, TIMED_OUT, TIMED_OUT, TIMED_OUT)
+    assert tick() == 0.5
+    assert alone.calls() == [PATCH, GET, PATCH]
+    assert tick() == 2
+    assert alone.calls() == [PATCH, GET, PATCH]
+
+
+@pytest.mark.parametrize(("left", "pause"), [(0.5, 2), (0, None), (-1, None)])
+def test_beats_end_with_the_time_for_work(alone: Alone, row: Integration, left: float, pause: float | None) -> None:
+    _, tick = taken(alone, row, 8)
+    alone.passed += 7 - left
+    assert tick() == pause
+    assert alone.calls() == ([PATCH] if pause else [])
+
+
+def test_beats_end_once_the_claim_is_somebody_elses(alone: Alone, row: Integration) -> None:
+    _, tick = taken(alone, row)
+    alone.write(wppClaim={"id": "theirs", "beat": 1, "doing": "create"})
+    assert tick() is None
+
+
+def test_beats_end_when_the_claim_is_released(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    claim.release()
+    alone.calls()
+    assert tick() is None
+    assert alone.calls() == []
+    assert stored_claim(alone) is None
+
+
+def test_beats_end_with_the_thread_that_works(alone: Alone, row: Integration) -> None:
+    worker = threading.Thread(target=taken, args=[alone, row])
+    worker.start()
+    worker.join()
+    assert alone.ticks[-1][1]() is None
+
+
+class _Ended:
+    """What gevent has in the place of an ended greenlet's thread, from Python 3.13 on."""
+
+    def is_alive(self) -> bool:
+        raise RuntimeError
+
+
+def test_beats_end_with_a_greenlet(alone: Alone, row: Integration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "current_thread", _Ended)
+    _, tick = taken(alone, row)
+    assert tick() is None
+
+
+def test_what_nobody_foresaw_is_logged_and_the_beats_go_on(
+    alone: Alone, row: Integration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, tick = taken(alone, row)
+    monkeypatch.setattr(claims, "writable_record_of", lambda _: 1 / 0)
+    with alone.logging():
+        assert tick() == 0.5
+    assert alone.logged == [
+        ("ERROR", "a beat failed for an unforeseen reason", alone.fields() | {"organization": None})
+    ]
+
+
+def test_a_beat_says_what_the_holder_does_next(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    claim.change(unchanged, doing="start")
+    tick()
+    assert claim.doing == "start"
+    assert stored_claim(alone) == {"id": claim.id, "beat": 2, "doing": "start", "expiresAt": (BEGIN + 37) * 1000}
+
+
+def test_a_claim_that_other_code_wiped_out_is_put_back_as_it_was(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    claim.change(unchanged, doing="start")
+    alone.write(wppClaim=None)
+    tick()
+    assert stored_claim(alone) == {"id": claim.id, "beat": 2, "doing": "start", "expiresAt": (BEGIN + 37) * 1000}
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"wppClaim": {"failed": "theirs", "code": "platform_refused", "problem": "no"}},
+        {"wppClaim": None, "wppApiKey": "key_0123456789", "wppAccountNumber": "client_1"},
+    ],
+)
+def test_a_claim_after_which_somebody_else_was_at_work_is_lost(
+    alone: Alone, row: Integration, theirs: dict[str, Any]
+) -> None:
+    claim, tick = taken(alone, row)
+    alone.write(**theirs)
+    after = alone.settings()
+    with pytest.raises(ClaimLost):
+        claim.change(unchanged)
+    assert tick() is None
+    assert alone.settings() == after
+
+
+def test_a_beat_between_two_changes_is_never_repeated(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    alone.instead(PATCH, tick)  # while the change is on its way
+    claim.change(unchanged)
+    held = stored_claim(alone)
+    assert held
+    assert held["beat"] == 3
+
+
+def test_a_change_can_switch_the_row_on(alone: Alone, row: Integration) -> None:
+    claim, _ = taken(alone, row)
+    assert claim.change(unchanged, active=True).is_active
+    assert claim.change(unchanged).is_active
+    assert not claim.change(unchanged, active=False, release=True).is_active
+    assert stored_claim(alone) is None
+    assert claim.row is None
+
+
+def test_a_change_that_leaves_nothing_to_change_sends_nothing(alone: Alone, row: Integration) -> None:
+    claim, _ = taken(alone, row)
+    lost = alone.settings()["wppIdempotencyKey"]
+    alone.write(wppClaim=None, wppIdempotencyKey=None)
+    alone.instead(PATCH, answer(200, []))
+    # Found released already, as if the response to the release had been lost.
+    claim.change(lambda record: record, release=True)
+    assert alone.calls() == [PATCH, GET]
+    assert lost
+    assert alone.settings() == {"theirs": 1}
+
+
+@pytest.mark.parametrize(("within", "calls"), [(4, []), (3.9, []), (3.5, [PATCH]), (1, [PATCH])])
+def test_a_claim_is_confirmed_if_that_is_long_ago(
+    alone: Alone, row: Integration, within: float, calls: list[str]
+) -> None:
+    claim, _ = taken(alone, row)
+    alone.passed += 3.5
+    claim.confirm(within)
+    assert alone.calls() == calls
+
+
+def test_a_claim_that_was_dropped_cannot_be_confirmed_and_is_dead_at_once(alone: Alone, row: Integration) -> None:
+    claim, _ = taken(alone, row)
+    claim.drop()
+    assert claim.row is None
+    with pytest.raises(ClaimLost):
+        claim.confirm()
+    assert alone.runtime.memory.abandoned_claims.get(claim.id) == alone.clock.monotonic()
+    assert stored_claim(alone)
+
+
+def test_a_claim_that_was_never_asked_for_has_nothing_to_release(alone: Alone, row: Integration) -> None:
+    HeldClaim(alone.begin(), "create").release()
+    assert alone.calls() == []
+
+
+def test_a_claim_whose_placing_was_lost_is_released_all_the_same(alone: Alone, row: Integration) -> None:
+    claim = HeldClaim(alone.begin(), "start")
+    alone.instead(GET, *[TIMED_OUT] * 4)
+    alone.instead(PATCH, lambda: alone.write(wppClaim={"id": claim.id, "beat": 0, "doing": "start"}), TIMED_OUT)
+    alone.outcome(lambda: claim.take(row, lambda _: True))
+    claim.release()
+    assert alone.settings() == {"theirs": 1}
+
+
+def test_a_release_may_change_the_record_and_leave_a_refusal(alone: Alone, row: Integration) -> None:
+    claim, _ = taken(alone, row)
+    claim.release(UpstreamRefused("platform", "create", "said no"), lambda record: record.paired())
+    failed = {"failed": claim.id, "code": "platform_refused", "problem": "WPP Platform said no (create)"}
+    assert alone.settings().items() >= {"theirs": 1, "wppPaired": True, "wppClaim": failed}.items()
+
+
+def test_a_release_that_fails_is_logged(alone: Alone, row: Integration) -> None:
+    claim, _ = taken(alone, row)
+    alone.instead(GET, *[answer(500)] * 4)
+    with alone.logging():
+        claim.release()
+    fields = {**alone.fields(), "organization": None, "integration": row.id, "code": "supabase_unavailable"}
+    assert alone.logged == [("WARNING", "the claim could not be released; others will find it dead", fields)]
+
+
+def test_a_release_may_use_the_time_that_is_kept_for_the_end(alone: Alone, row: Integration) -> None:
+    claim, _ = taken(alone, row, 8)
+    alone.passed += 7.5
+    claim.release()
+    assert stored_claim(alone) is None
+
+
+@pytest.mark.parametrize(("seconds", "expires"), [(8.0, 17), (0.8, 10.7)])
+def test_a_claim_tells_older_code_until_when_it_may_be_held(
+    alone: Alone, row: Integration, seconds: float, expires: float
+) -> None:
+    taken(alone, row, seconds)
+    assert alone.settings()["wppClaim"]["expiresAt"] == round((BEGIN + expires) * 1000)
+
+
+def test_claims_have_ids_of_their_own(alone: Alone) -> None:
+    ids = {HeldClaim(alone.begin(), "create").id for _ in range(3)}
+    assert len(ids) == 3
+    assert {len(bytes.fromhex(claim_id)) for claim_id in ids} == {16}
