@@ -1,0 +1,178 @@
+"""How a QR is waited for: when it is looked for, what counts as having waited enough, and what trouble on the way means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.wpp.provisioning.alone import LOST, PATCH, TIMED_OUT, Alone, answer
+from wpp.platform.state import SessionState, State
+from wpp.provisioning.session import pause_after
+
+if TYPE_CHECKING:
+    from emulator.supabase.app import SupabaseApp
+    from tests.wpp.provisioning.alone import Connected
+
+UNKNOWN = answer(404, {"error": "Session not found"})
+STARTING = SessionState(State.STARTING)
+
+
+@pytest.fixture
+def alone(supabase: SupabaseApp) -> Alone:
+    return Alone(supabase)
+
+
+def starting(alone: Alone, seconds: float = 28.0, delay: float = 1000.0) -> Connected:
+    """A session that has its QR so many seconds later."""
+    row = alone.connected_before(wppPaired=False, wppApiKeyIssuedAt=None)
+    alone.platform.settings.qr_delay = 120 + delay
+    connected = alone.connect(row, seconds)
+    assert connected.state == STARTING
+    alone.calls()
+    return connected
+
+
+@pytest.mark.parametrize(
+    ("waited", "sessions", "pause"),
+    [(0, 1, 0.15), (1.875, 1, 0.15), (2.5, 1, 0.2), (12.5, 1, 1.0), (20, 1, 1.0), (0, 50, 0.5), (0, 101, 1.0)],
+)
+def test_looks_come_at_a_share_of_the_time_waited_and_less_often_for_many(
+    waited: float, sessions: int, pause: float
+) -> None:
+    assert pause_after(waited, sessions) == pytest.approx(pause)
+
+
+def test_a_qr_is_looked_for_until_it_is_there_and_the_status_with_each_fifth_look(alone: Alone) -> None:
+    connected = starting(alone, delay=1.0)
+    state = connected.session.wait_for_qr(connected.state)
+    assert state == (State.QR_REQUIRED, alone.platform.qr(alone.session()), None)
+    assert alone.waits == [0.15] * 7
+    assert alone.calls() == [*["qr"] * 5, "status", "qr", "qr", PATCH]
+    assert alone.settings()["wppQrShown"] is True
+
+
+def test_what_needs_no_waiting_is_returned_at_once(alone: Alone) -> None:
+    connected = starting(alone)
+    for state in (
+        SessionState(State.CONNECTED),
+        SessionState(State.QR_REQUIRED, "2@text"),
+        SessionState(State.BLOCKED),
+    ):
+        assert connected.session.wait_for_qr(state) == state
+    assert (alone.waits, alone.calls()) == ([], [])
+
+
+def test_a_number_that_is_connected_meanwhile_needs_no_qr(alone: Alone) -> None:
+    connected = starting(alone)
+    alone.platform.scan(alone.session().name)
+    assert connected.session.wait_for_qr(connected.state).state is State.CONNECTED
+    assert alone.calls() == [*["qr"] * 5, "status", PATCH]
+    assert alone.settings()["wppPaired"] is True
+
+
+def test_a_session_that_is_blocked_meanwhile_is_not_waited_for(alone: Alone) -> None:
+    connected = starting(alone)
+    alone.platform.report(alone.session().name, "TOS_BLOCK")
+    assert connected.session.wait_for_qr(connected.state).state is State.BLOCKED
+    warning = "the platform reports 'TOS_BLOCK': the session cannot be started"
+    assert connected.invocation.warnings == [warning]
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(28.0, 20), (9.0, 8)])
+def test_a_qr_is_waited_for_as_long_as_the_configuration_and_the_deadline_allow(
+    alone: Alone, seconds: float, waited: float
+) -> None:
+    connected = starting(alone, seconds)
+    assert connected.session.wait_for_qr(connected.state) == STARTING
+    assert waited - 1 <= sum(alone.waits) < waited
+    assert alone.waits[0] == 0.15
+    assert alone.waits[-1] == pytest.approx(max(0.15, min(1.0, 0.08 * (sum(alone.waits[:-1])))))
+    assert connected.invocation.warnings == []
+
+
+def test_a_wait_that_would_end_with_the_time_is_not_begun(alone: Alone) -> None:
+    connected = starting(alone)
+    alone.passed += 28 - 1 - 0.15
+    assert connected.session.wait_for_qr(connected.state) == STARTING
+    assert alone.waits == []
+
+
+def test_a_session_that_ends_meanwhile_is_started_and_waited_for_anew(alone: Alone) -> None:
+    connected = starting(alone)
+    alone.platform.disconnect(alone.session().name)
+    alone.platform.settings.qr_delay = 2.0
+    assert connected.session.wait_for_qr(connected.state).state is State.QR_REQUIRED
+    calls = alone.calls()
+    assert calls[:11] == [*["qr"] * 5, "status", PATCH, "webhook", "start", PATCH, "qr"]
+    assert alone.waits == [0.15] * 5 + [0.15] * 13 + [pytest.approx(0.156)]
+
+
+def test_looks_that_fail_come_less_and_less_often(alone: Alone) -> None:
+    connected = starting(alone)
+    alone.instead("qr", *[LOST] * 16)  # four for each look
+    alone.platform.settings.qr_delay = 0
+    assert connected.session.wait_for_qr(connected.state).state is State.QR_REQUIRED
+    retries = [0.2, 0.4, 0.8]
+    assert alone.waits == [0.15, *retries, 0.3, *retries, 0.6, *retries, 1.2, *retries, 2.0]
+    assert connected.invocation.warnings == []
+
+
+def test_a_platform_that_asks_for_a_pause_gets_it(alone: Alone) -> None:
+    connected = starting(alone, 8)
+    alone.instead("qr", answer(503, None, retry_after="6"), answer(503, None, retry_after="30"))
+    connected.session.wait_for_qr(connected.state)
+    assert alone.waits[:2] == [0.15, 6.0]
+
+
+def test_trouble_with_the_last_look_is_told(alone: Alone) -> None:
+    connected = starting(alone, 8)
+    alone.instead("qr", *[LOST] * 1000)
+    assert connected.session.wait_for_qr(connected.state) == STARTING
+    warning = "the last look for a QR failed: WPP Platform broke the connection (qr)"
+    assert connected.invocation.warnings == [warning]
+
+
+def test_a_look_that_ends_with_the_deadline_is_no_failure(alone: Alone) -> None:
+    connected = starting(alone, 8)
+    alone.takes("qr", 8)
+    alone.instead("qr", None, TIMED_OUT)
+    assert connected.session.wait_for_qr(connected.state) == STARTING
+
+
+def test_a_single_look_that_does_not_know_the_session_is_not_believed(alone: Alone) -> None:
+    connected = starting(alone, delay=2.0)
+    alone.instead("status", UNKNOWN)
+    assert connected.session.wait_for_qr(connected.state).state is State.QR_REQUIRED
+    assert connected.invocation.warnings == []
+    assert alone.waits[:6] == [0.15] * 5 + [0.3]
+
+
+def test_a_look_that_finds_the_phone_after_the_scan_is_noted(alone: Alone) -> None:
+    connected = starting(alone, 2)
+    alone.instead("status", answer(200, {"status": "pairing"}))
+    state = connected.session.wait_for_qr(connected.state)
+    assert state.state is State.STARTING
+    assert alone.settings()["wppPaired"] is True
+
+
+def test_the_process_knows_which_sessions_are_waited_for(alone: Alone) -> None:
+    connected = starting(alone, delay=0.1)
+    counts = []
+    alone.instead("qr", lambda: counts.append(len(alone.runtime.memory.waited_for)))
+    connected.session.wait_for_qr(connected.state)
+    assert counts == [1]
+    assert len(alone.runtime.memory.waited_for) == 0
+
+
+def test_a_look_is_shared_with_whoever_else_waits_for_the_session(alone: Alone) -> None:
+    first = starting(alone)
+    key = first.session.credentials.api_key
+    alone.instead("qr", answer(200, {"qr": "2@text"}))
+    first.session.wait_for_qr(first.state)
+    second = alone.connect(alone.stored())
+    alone.calls()
+    assert alone.runtime.memory.looks.get(key)
+    # It was had a moment ago: waiting begins with a pause of 0.15 s, and half of it is the oldest that a look may be.
+    assert second.session.wait_for_qr(STARTING).state is State.STARTING
+    assert alone.calls()[0] == "qr"
