@@ -37,7 +37,7 @@ def disconnect(invocation: Invocation, access_token: str, target: Target) -> Int
     organization = organization_of_caller(invocation, access_token)
     if not target.is_named and len(organization.integrations) > 1:
         raise SeveralNumbers
-    row = named_row(organization.id, organization.integrations, target)
+    row = named_row(organization.integrations, target)
     if row is None:
         raise NumberNotFound
     return disconnect_row(invocation, row)

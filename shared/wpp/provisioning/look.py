@@ -51,7 +51,7 @@ def look(invocation: Invocation, access_token: str, target: Target) -> Look:
     """
     organization = organization_of_caller(invocation, access_token)
     try:
-        row = named_row(organization.id, organization.integrations, target)
+        row = named_row(organization.integrations, target)
     except NumberNotFound:
         row = None
     if row is None:
@@ -69,7 +69,7 @@ def look(invocation: Invocation, access_token: str, target: Target) -> Look:
 def qr_of(invocation: Invocation, access_token: str, target: Target) -> str | None:
     """The QR of one number, None while there is none. Raises NumberNotFound and what `look` raises."""
     organization = organization_of_caller(invocation, access_token)
-    row = named_row(organization.id, organization.integrations, target)
+    row = named_row(organization.integrations, target)
     if row is None:
         raise NumberNotFound
     if record_of(row).credentials is None or record_of(row).is_disconnected or not row.is_active:

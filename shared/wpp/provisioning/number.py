@@ -53,8 +53,13 @@ class Number(NamedTuple):
         if not self.is_primary or self.known_row_id:
             row_id = self.row_id
             return next((row for row in rows if row.id == row_id), None)
-        candidates = [row for row in rows if not record_of(row).is_further_number]
-        return min(candidates, key=_precedence, default=None)
+        return primary_row(rows)
+
+
+def primary_row(rows: Iterable[Integration]) -> Integration | None:
+    """Of an organization's rows, the one of its primary number."""
+    candidates = [row for row in rows if not record_of(row).is_further_number]
+    return min(candidates, key=_precedence, default=None)
 
 
 def _precedence(row: Integration) -> tuple[bool, bool, bool, str, str]:
@@ -79,7 +84,7 @@ def number_of(row: Integration) -> Number:
     return Number(row.organization_id, row.organization_id, own, known_row_id=row.id)
 
 
-def named_row(organization_id: str, rows: Iterable[Integration], target: Target) -> Integration | None:
+def named_row(rows: Iterable[Integration], target: Target) -> Integration | None:
     """The row of the number that a request means. Raises NumberNotFound; None if it means a primary number without a row."""
     rows = list(rows)
     if target.integration_id is not None:
@@ -88,7 +93,7 @@ def named_row(organization_id: str, rows: Iterable[Integration], target: Target)
         known = ((row, record_of(row).credentials) for row in rows)
         found = next((row for row, credentials in known if credentials and credentials.session == target.session), None)
     else:
-        return primary_number(organization_id).find(rows)
+        return primary_row(rows)
     if found is None:
         raise NumberNotFound
     return found
@@ -101,16 +106,15 @@ def free_numbers(organization_id: str, rows: Iterable[Integration]) -> Iterator[
     disconnected. One that was begun with an Idempotency-Key belongs to the key.
     """
     rows = list(rows)
-    primary = primary_number(organization_id)
-    primary_row = primary.find(rows)
+    primary = primary_row(rows)
     further = [row for row in rows if record_of(row).is_further_number]
-    for row in [primary_row, *sorted(further, key=lambda row: (row.created_at, row.id))]:
+    for row in [primary, *sorted(further, key=lambda row: (row.created_at, row.id))]:
         if row is None:
             continue
         record = record_of(row)
-        is_free = not record.was_paired or (row is primary_row and record.is_disconnected)
+        is_free = not record.was_paired or (row is primary and record.is_disconnected)
         if is_free and not record.is_keyed:
-            yield primary if row is primary_row else number_of(row)
+            yield primary_number(organization_id) if row is primary else number_of(row)
 
 
 def further_number(organization_id: str, keyed: KeyedRequest | None, rows: Iterable[Integration]) -> Number:

@@ -71,7 +71,7 @@ def _number(organization: Organization, options: Options, target: Target, keyed:
     rows = organization.integrations
     if options.add_new:
         return further_number(organization.id, keyed, rows)
-    row = named_row(organization.id, rows, target) if target.is_named else None
+    row = named_row(rows, target) if target.is_named else None
     return number_of(row) if row else primary_number(organization.id)
 
 

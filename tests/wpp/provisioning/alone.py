@@ -51,6 +51,8 @@ Outcome = Any
 BEGIN = 1_800_000_000
 """Seconds since 1970."""
 GET, POST, PATCH = (f"rest.{method}.messenger_integrations" for method in ("GET", "POST", "PATCH"))
+LOST_AFTERWARDS = TransportFailed("broke the connection")
+"""Once the call was carried out."""
 LOST = TransportFailed("broke the connection")
 TIMED_OUT = TransportFailed("did not answer in time", timed_out=True)
 
@@ -245,6 +247,8 @@ class Alone(Transport):
         waiting = self._instead.get(call)
         outcome = waiting.popleft() if waiting else None
         if isinstance(outcome, Exception):
+            if outcome is LOST_AFTERWARDS:
+                respond()
             raise outcome
         if isinstance(outcome, Response):
             return outcome

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, GET, PATCH, TIMED_OUT, Alone, answer
+from tests.wpp.provisioning.alone import BEGIN, GET, LOST_AFTERWARDS, PATCH, TIMED_OUT, Alone, answer
 from wpp.errors import UpstreamRefused
 from wpp.provisioning import claim as claims
 from wpp.provisioning.claim import ClaimLost, HeldClaim
@@ -183,6 +183,16 @@ def test_a_beat_between_two_changes_is_never_repeated(alone: Alone, row: Integra
     held = stored_claim(alone)
     assert held
     assert held["beat"] == 3
+
+
+def test_a_change_whose_response_is_lost_is_found_made(alone: Alone, row: Integration) -> None:
+    claim, _ = taken(alone, row)
+    alone.instead(PATCH, LOST_AFTERWARDS)
+    claim.change(unchanged)
+    assert alone.calls() == [PATCH, GET]
+    held = stored_claim(alone)
+    assert held
+    assert held["beat"] == 1
 
 
 def test_a_change_can_switch_the_row_on(alone: Alone, row: Integration) -> None:

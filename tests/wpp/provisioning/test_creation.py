@@ -13,6 +13,7 @@ from tests.wpp.provisioning.alone import (
     FORBIDDEN,
     GET,
     LOST,
+    LOST_AFTERWARDS,
     PATCH,
     POST,
     REFUSED_KEY,
@@ -24,6 +25,7 @@ from wpp.errors import CreationInProgress
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.number import Number, primary_number
 from wpp.provisioning.options import KeyedRequest
+from wpp.provisioning.record import Record
 
 if TYPE_CHECKING:
     from emulator.supabase.app import SupabaseApp
@@ -53,7 +55,7 @@ def test_a_first_client_takes_four_requests(alone: Alone) -> None:
         "webhook_key": str(uuid.UUID(inserted.payload["webhook_key"])),
         "settings": {
             "wppClaim": {"id": client.claim.id, "beat": 0, "doing": "create", "expiresAt": (BEGIN + 37) * 1000},
-            "wppIdempotencyKey": str(uuid.UUID(inserted.payload["settings"]["wppIdempotencyKey"])),
+            "wppIdempotencyKey": Record(client.row.id, "", {}).idempotency_key,
         },
     }
     settings = {
@@ -114,14 +116,17 @@ def test_an_insert_whose_response_is_lost_is_looked_for_and_repeated(alone: Alon
 
 
 def test_an_insert_that_was_carried_out_although_its_response_was_lost_is_gone_on_with(alone: Alone) -> None:
-    def carried_out() -> None:
-        alone.supabase.insert_row(**alone.sent[-1].payload)
-        raise LOST
-
-    alone.instead(POST, carried_out)
+    alone.instead(POST, LOST_AFTERWARDS)
     assert alone.obtain().was_created
     # The claim counts as confirmed long ago, so it is confirmed before the platform is asked.
     assert alone.calls() == [POST, GET, PATCH, "create", "token", PATCH]
+
+
+def test_an_insert_that_nobody_could_look_for_leaves_no_claim_behind(alone: Alone) -> None:
+    alone.instead(POST, LOST_AFTERWARDS)
+    alone.instead(GET, *[LOST] * 4)
+    assert alone.outcome(alone.obtain).startswith("UpstreamBroken")
+    assert "wppClaim" not in alone.settings()
 
 
 def test_an_insert_is_tried_four_times(alone: Alone) -> None:

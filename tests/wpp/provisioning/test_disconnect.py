@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -102,6 +103,8 @@ def test_a_number_whose_claim_is_taken_over_is_disconnected_once_the_other_is_do
     alone.instead(GET, None, *released)
     assert not disconnected(alone).is_active
     assert alone.session().stops == 1
+    claims = [sent.payload["settings"].get("wppClaim") for sent in alone.sent if sent.call == PATCH]
+    assert {claim["doing"] for claim in claims if claim} == {"disconnect"}
     assert "wppClaim" not in alone.settings()
 
 
@@ -147,6 +150,14 @@ def test_whoever_waits_until_their_deadline_is_told_to_come_back(alone: Alone, r
         disconnect(alone.begin(4), alone.token, Target())
     assert caught.value.retry_after == 6
     assert alone.settings()["wppClaim"] == THEIRS
+
+
+def test_somebody_whose_claim_beats_is_waited_for(alone: Alone, row: Integration) -> None:
+    alone.write(wppClaim=THEIRS)
+    alone.instead(GET, *[partial(alone.write, wppClaim={**THEIRS, "beat": beat}) for beat in range(30)])
+    with pytest.raises(CreationInProgress):
+        disconnected(alone)
+    assert alone.waits == [*[0.2] * 3, *[0.4] * 4, *[0.8] * 4, *[1.6] * 13]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, GET, LOST, PATCH, POST, TIMED_OUT, Alone, answer
+from tests.wpp.provisioning.alone import BEGIN, GET, LOST, LOST_AFTERWARDS, PATCH, POST, TIMED_OUT, Alone, answer
 from wpp.platform.state import State
 
 if TYPE_CHECKING:
@@ -60,11 +60,7 @@ def test_a_lost_start_is_sent_again_under_a_claim_of_its_own(alone: Alone) -> No
 
 
 def test_a_lost_start_that_had_its_effect_is_not_sent_again(alone: Alone) -> None:
-    def carried_out() -> None:
-        alone.platform.start(alone.session())
-        raise LOST
-
-    alone.instead("start", carried_out)
+    alone.instead("start", LOST_AFTERWARDS)
     assert alone.connect().state.state is State.QR_REQUIRED
     assert alone.session().starts == 1
     assert "wppClaim" not in alone.settings()

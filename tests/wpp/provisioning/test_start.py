@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, GET, LOST, PATCH, TIMED_OUT, Alone, answer
+from tests.wpp.provisioning.alone import BEGIN, GET, LOST, LOST_AFTERWARDS, PATCH, TIMED_OUT, Alone, answer
 from wpp.platform.state import State
 
 if TYPE_CHECKING:
@@ -140,11 +140,7 @@ def test_a_lost_start_is_sent_again_once_it_had_its_time(alone: Alone, ended: In
 
 
 def test_a_start_that_was_lost_and_had_its_effect_is_not_sent_again(alone: Alone, ended: Integration) -> None:
-    def carried_out() -> None:
-        alone.platform.start(alone.session())
-        raise LOST
-
-    alone.instead("start", carried_out)
+    alone.instead("start", LOST_AFTERWARDS)
     assert alone.connect(ended).state.state is State.QR_REQUIRED
     assert alone.session().starts == 2
     assert alone.settings() == started(ended)
