@@ -12,7 +12,7 @@ from wpp.provisioning.settling import FENCE_SECONDS, START_SECONDS
 
 if TYPE_CHECKING:
     from wpp.clock import Clock
-    from wpp.provisioning.record import Record
+    from wpp.provisioning.record import Claim, Record
     from wpp.runtime import Memory
 
 DEAD_AFTER = 6.0
@@ -32,12 +32,8 @@ class Liveness:
         claim = record.claim
         if claim is None or self._abandoned.get(claim.id) is not None:
             return False
-        now = self._clock.monotonic()
-        seen = self._seen.get(record.row_id)
-        if seen is None or seen[:2] != (claim.id, claim.beat):
-            self._seen.put(record.row_id, (claim.id, claim.beat, now))
-            return True
-        return now - seen[2] < (DEAD_AFTER if claim.beat is not None else DEAD_WITHOUT_BEATS_AFTER)
+        unchanged = self._clock.monotonic() - self._seen_since(record.row_id, claim)
+        return unchanged < (DEAD_AFTER if claim.beat is not None else DEAD_WITHOUT_BEATS_AFTER)
 
     def start_seconds_left(self, record: Record) -> float | None:
         """How long a start that the holder of the row's dead claim may have sent can still take to show, zero or less if it has
@@ -46,16 +42,24 @@ class Liveness:
         The holder confirmed the claim before this process saw it unchanged for the first time, and sent nothing later than
         FENCE_SECONDS after that.
         """
-        claim, seen, now = record.claim, self._seen.get(record.row_id), self._clock.monotonic()
+        claim = record.claim
         if claim is None or not claim.is_start or self.is_live(record):
             return None
         if claim.beat is None:  # code from before beats confirms nothing
             return START_SECONDS
         since = self._abandoned.get(claim.id)  # one of our own, under which nothing was sent later
         if since is None:
-            since = now if seen is None or seen[:2] != (claim.id, claim.beat) else seen[2]
-        return since + FENCE_SECONDS + START_SECONDS - now
+            since = self._seen_since(record.row_id, claim)
+        return since + FENCE_SECONDS + START_SECONDS - self._clock.monotonic()
 
     def abandon(self, claim_id: str) -> None:
         """The work under a claim of this process has ended, whether or not it could be released."""
         self._abandoned.put(claim_id, self._clock.monotonic())
+
+    def _seen_since(self, row_id: str, claim: Claim) -> float:
+        """When this process saw the claim as it is for the first time: now, if it never did."""
+        seen = self._seen.get(row_id)
+        if seen is None or seen[:2] != (claim.id, claim.beat):
+            seen = claim.id, claim.beat, self._clock.monotonic()
+            self._seen.put(row_id, seen)
+        return seen[2]

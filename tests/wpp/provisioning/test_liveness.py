@@ -79,3 +79,36 @@ def test_a_start_under_an_abandoned_claim_of_our_own_has_its_time_from_then_on_w
         left.append(liveness.start_seconds_left(record))
         observer.seconds += 4
     assert left == [11, 7, 3]
+
+
+def test_a_dead_start_may_have_been_sent_until_a_second_after_it_was_seen_and_then_has_ten() -> None:
+    observer = Observer()
+    liveness = Liveness(observer.memory, Clock(monotonic=lambda: observer.seconds))
+    record = Record("row", "organization", {}).claimed(Claim("a", 1, "start"), 1.0)
+    left = []
+    for _ in range(4):
+        left.append(liveness.start_seconds_left(record))
+        observer.seconds += 6
+    assert left == [None, 5, -1, -7]
+
+
+def test_only_a_dead_start_is_given_time() -> None:
+    observer = Observer()
+    liveness = Liveness(observer.memory, Clock(monotonic=lambda: observer.seconds))
+    record = Record("row", "organization", {})
+    assert liveness.start_seconds_left(record) is None
+    for claim in (Claim("a", 1, "create"), Claim("b", 1, "restart")):
+        claimed = record.claimed(claim, 1.0)
+        assert liveness.start_seconds_left(claimed) is None
+        assert liveness.is_live(claimed)
+        observer.seconds += 6
+        assert liveness.start_seconds_left(claimed) == (5 if claim.is_start else None)
+
+
+def test_a_start_of_older_code_has_all_its_time_once_it_is_found_dead() -> None:
+    observer = Observer()
+    liveness = Liveness(observer.memory, Clock(monotonic=lambda: observer.seconds))
+    record = Record("row", "organization", {"wppStart": {"id": "a", "expiresAt": 1}})
+    assert liveness.start_seconds_left(record) is None
+    observer.seconds += 40
+    assert liveness.start_seconds_left(record) == 10

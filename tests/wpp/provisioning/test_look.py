@@ -144,12 +144,15 @@ def test_the_qr_of_a_number_is_read_alone(alone: Alone, row: Integration) -> Non
     assert alone.calls() == [*CALLER, "qr"]
 
 
-def test_a_renewed_token_is_saved_also_then(alone: Alone, row: Integration) -> None:
+def test_a_renewed_token_is_saved_also_then_and_while_somebody_is_at_work(alone: Alone, row: Integration) -> None:
     alone.platform.revoke_tokens(alone.session().name)
-    alone.write(wppWebhookHash=None)
+    theirs = {"id": "theirs", "beat": 1, "doing": "start"}
+    alone.write(wppWebhookHash=None, wppClaim=theirs)
+    before = alone.settings()
     qr_of(alone.begin(), alone.token, Target())
     assert alone.calls() == [*CALLER, "qr", "token", "qr", PATCH]
-    assert "wppWebhookHash" not in alone.settings()
+    changed = {name for name, value in alone.settings().items() if before.get(name) != value}
+    assert changed == {"wppJwtToken", "wppJwtExpiresAt"}
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ import itertools
 import uuid
 from typing import Any
 
-from wpp.provisioning.number import free_numbers, further_number, primary_number
-from wpp.provisioning.options import KeyedRequest
+import pytest
+
+from wpp.errors import NumberNotFound
+from wpp.provisioning.number import Number, free_numbers, further_number, named_row, number_of, primary_number
+from wpp.provisioning.options import KeyedRequest, Target
 from wpp.supabase.rows import Integration
 
 ORGANIZATION = str(uuid.uuid4())
@@ -98,3 +101,44 @@ def test_an_id_at_the_platform_that_is_taken_is_passed_over() -> None:
     second = further_number(ORGANIZATION, KEYED, [taken])
     assert second.row_id == first.row_id
     assert second.sub_organization_id != first.sub_organization_id
+
+
+def test_a_further_number_is_found_by_the_id_of_its_row_alone() -> None:
+    number = further_number(ORGANIZATION, KEYED, [])
+    own = row(number.row_id, wppSubOrgId=number.sub_organization_id)
+    assert number.find([row("a", primary=True), own]) is own
+    assert number.find([row("a", primary=True)]) is None
+    assert Number(ORGANIZATION, ORGANIZATION, known_row_id="b").find([row("a", primary=True), row("b")]) == row("b")
+
+
+def test_the_number_of_a_row() -> None:
+    assert number_of(row("a", primary=True)) == Number(ORGANIZATION, ORGANIZATION, None, "a")
+    assert number_of(row("a", wppSubOrgId="its own")) == Number(ORGANIZATION, ORGANIZATION, "its own", "a")
+    assert number_of(row("a")).row_id == "a"
+
+
+def test_a_row_is_named_by_its_id_or_its_session_and_else_the_primary_one_is_meant() -> None:
+    rows = [
+        row("a", wppApiKey="key_0123456789"),
+        row("b", wppApiKey="key_0123456789", wppAccountNumber="client_1", wppSubOrgId="its own"),
+        row("c", primary=True),
+    ]
+    assert named_row(iter(rows), Target("a")) is rows[0]
+    assert named_row(iter(rows), Target(None, "client_1")) is rows[1]
+    assert named_row(iter(rows), Target()) is rows[2]
+    assert named_row([], Target()) is None
+    for target in (Target("d"), Target(None, "client_2")):
+        with pytest.raises(NumberNotFound):
+            named_row(rows, target)
+
+
+def test_free_numbers_come_the_primary_one_first_and_then_the_oldest() -> None:
+    rows = [
+        row("a", created="3", wppSubOrgId="1"),
+        row("d", created="2", wppSubOrgId="2"),
+        row("c", created="2", wppSubOrgId="3"),
+        row("e", created="4", primary=True),
+    ]
+    expected = [primary_number(ORGANIZATION), *(number_of(rows[index]) for index in (2, 1, 0))]
+    assert list(free_numbers(ORGANIZATION, rows)) == expected
+    assert list(free_numbers(ORGANIZATION, rows[:1])) == expected[3:]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, GET, PATCH, REFUSED_KEY, Alone, answer
+from tests.wpp.provisioning.alone import BEGIN, GET, LOST, PATCH, REFUSED_KEY, Alone, answer
 from wpp.errors import SessionLost
 from wpp.platform.state import State
+from wpp.provisioning.options import KeyedRequest
 
 if TYPE_CHECKING:
     from emulator.supabase.app import SupabaseApp
@@ -175,6 +176,22 @@ def test_a_session_of_a_new_client_that_its_start_does_not_find_is_lost(alone: A
     assert alone.settings()["wppLost"] == {"at": BEGIN * 1000, "times": 1}
 
 
+def test_a_session_whose_row_is_deleted_meanwhile_gets_a_new_one(alone: Alone, row: Integration) -> None:
+    alone.platform.lose(alone.session().name)
+    statement = "delete from messenger_integrations where id = %s"
+    alone.instead("status", UNKNOWN, lambda: alone.supabase.execute(statement, row.id))
+    assert alone.connect(row).state.state is State.QR_REQUIRED
+    assert alone.row()["id"] == row.id
+
+
+def test_a_request_with_a_key_is_noted_with_the_credentials_that_replace_others(alone: Alone, row: Integration) -> None:
+    alone.platform.lose(alone.session().name)
+    alone.instead(PATCH, LOST, *[None] * 9)  # the first one would note it
+    alone.connect(row, keyed=KeyedRequest("fingerprint", "plain"))
+    (saved,) = [sent for sent in alone.sent if sent.call == PATCH and "is_active" in sent.payload]
+    assert list(saved.payload["settings"]["wppRequests"]) == ["fingerprint"]
+
+
 # A key that is refused
 
 
@@ -193,6 +210,13 @@ def test_a_key_that_is_refused_twice_is_replaced(alone: Alone, row: Integration)
     assert connected.state.state is State.QR_REQUIRED
     assert alone.calls() == ["token", "token", GET, PATCH, "create", "token", PATCH, "webhook", *LOOK, PATCH]
     assert alone.logged[0][2]["problem"] == "refuses the organization's API key"
+
+
+def test_a_refused_key_is_replaced_also_within_the_pause_of_a_lost_session(alone: Alone, row: Integration) -> None:
+    alone.write(wppLost={"at": (BEGIN + 120) * 1000, "times": 1})
+    alone.instead("token", REFUSED_KEY, REFUSED_KEY)
+    alone.connect(forget_token(alone))
+    assert "create" in alone.calls()
 
 
 @pytest.mark.parametrize(("seconds", "is_tried_again"), [(3, True), (2, False), (1.5, False)])
