@@ -107,6 +107,18 @@ def test_a_save_that_failed_is_logged_and_not_tried_again_at_once(alone: Alone) 
     assert alone.calls() == []
 
 
+@pytest.mark.parametrize("call", [PATCH, "webhook"])
+def test_a_failure_for_one_row_holds_up_no_other(alone: Alone, call: str) -> None:
+    alone.instead("token", *[answer(200, {"token": "token"})] * 2)
+    alone.instead(call, *[LOST] * 6)
+    for is_first in (True, False):
+        updates, _ = updates_of(alone, alone.insert(settings={**USED, "wppSubOrgId": str(is_first)}))
+        updates.observe(QR)
+        with updates.saving() if call == PATCH else updates.registering_webhook():
+            pass
+        assert call in alone.calls()
+
+
 def test_work_that_fails_is_tried_less_and_less_often(alone: Alone) -> None:
     done = []
 

@@ -9,6 +9,7 @@ import pytest
 from tests.wpp.provisioning.alone import BEGIN, WEBHOOK_HASH, Alone, answer
 from wpp.platform.state import SessionState, State
 from wpp.platform.token import AccessToken
+from wpp.provisioning.claim import HeldClaim
 from wpp.provisioning.client import stored_client
 from wpp.provisioning.options import KeyedRequest
 from wpp.provisioning.updates import RowUpdates
@@ -209,6 +210,20 @@ def test_a_start_is_noted_once(alone: Alone) -> None:
     updates.record_start()
     updates.save()
     assert alone.settings() == {**USED, "wppStartedAt": BEGIN * 1000}
+    alone.write(wppStartedAt=5)  # by somebody else
+    updates.is_now(alone.stored())
+    assert updates.are_saved
+
+
+def test_a_start_that_is_noted_with_the_release_of_its_claim_is_noted_once(alone: Alone) -> None:
+    row = alone.insert(settings=USED)
+    updates, invocation = updates_of(alone, row)
+    claim = HeldClaim(invocation, "start")
+    claim.take(row, lambda _: True)
+    updates.record_start()
+    updates.save_under(claim, release=True)
+    assert alone.settings() == {**USED, "wppStartedAt": BEGIN * 1000}
+    assert updates.row == alone.stored()
     alone.write(wppStartedAt=5)  # by somebody else
     updates.is_now(alone.stored())
     assert updates.are_saved

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jose import jwt
 
-from tests.wpp.provisioning.alone import BEGIN, PATCH, POST, Alone, answer
+from tests.wpp.provisioning.alone import BEGIN, GET, PATCH, POST, Alone, answer
 from wpp.errors import Forbidden, IdempotencyKeyReused, NotConfigured, NumberNotFound, OrganizationNotFound
 from wpp.provisioning.access import organization_of_caller
-from wpp.provisioning.number import further_number
-from wpp.provisioning.options import Options, Target
+from wpp.provisioning.number import further_number, primary_number
+from wpp.provisioning.options import Options, Target, keyed_request
 from wpp.provisioning.service import Connection, connect
 
 if TYPE_CHECKING:
@@ -75,6 +77,17 @@ def test_a_number_is_named_by_its_row_or_its_session(alone: Alone) -> None:
         connected(alone, target=Target("no such row"))
 
 
+def test_a_number_that_somebody_is_just_creating_is_waited_for_also_by_whoever_wants_a_further_one(
+    alone: Alone,
+) -> None:
+    row = alone.connected_before()
+    theirs = {"id": "theirs", "beat": 1, "doing": "recreate"}
+    alone.write(wppClaim=theirs)
+    alone.instead(GET, lambda: alone.write(wppClaim=None))
+    assert connected(alone, options=ADD).integration_id == row.id
+    assert alone.waits == [0.2]
+
+
 def test_a_recreation_replaces_the_client_once_for_its_key(alone: Alone) -> None:
     alone.platform.settings.one_client_per_organization = False
     before = alone.connected_before()
@@ -84,6 +97,8 @@ def test_a_recreation_replaces_the_client_once_for_its_key(alone: Alone) -> None
     assert found.session != before.settings["wppAccountNumber"]
     (entry,) = alone.settings()["wppRequests"].values()
     assert entry == {"options": "force_recreate", "at": (BEGIN + 120) * 1000}
+    (saved,) = [sent.payload for sent in alone.sent if sent.call == PATCH and "is_active" in sent.payload]
+    assert "wppRequests" in saved["settings"]  # with the credentials: a repetition must not replace those
     assert alone.calls() == [*CALLER, PATCH, "stop", "create", "token", PATCH, "webhook", *LOOK, PATCH]
     again = connected(alone, options=RECREATE, idempotency_key="key")
     assert again == found._replace(is_repeated=True)
@@ -100,9 +115,31 @@ def test_a_recreation_without_a_key_replaces_the_client_each_time(alone: Alone) 
 def test_a_key_of_a_plain_click_is_noted_too(alone: Alone) -> None:
     alone.connected_before()
     assert not connected(alone, idempotency_key="key").is_repeated
-    (entry,) = alone.settings()["wppRequests"].values()
-    assert entry == {"options": "plain", "at": (BEGIN + 120) * 1000}
+    keyed = keyed_request(alone.organization_id, "wpp-create", "key", Options(), Target())
+    assert keyed
+    noted = {keyed.fingerprint: {"options": "plain", "at": (BEGIN + 120) * 1000}}
+    assert alone.settings()["wppRequests"] == noted
     assert connected(alone, idempotency_key="key").is_repeated
+
+
+def delete_row(alone: Alone) -> None:
+    statement = "delete from messenger_integrations where organization_id = %s"
+    alone.supabase.execute(statement, alone.organization_id)
+
+
+def test_a_primary_row_that_is_deleted_meanwhile_comes_back_under_the_id_that_everybody_derives(alone: Alone) -> None:
+    before = alone.insert(settings={})
+    alone.instead(PATCH, partial(delete_row, alone))
+    found = connected(alone)
+    assert found.integration_id == primary_number(alone.organization_id).row_id != before.id
+
+
+def test_a_row_that_is_deleted_while_its_lost_session_is_asked_for_comes_back(alone: Alone) -> None:
+    row = alone.connected_before()
+    unknown = answer(404, {"error": "Session not found"})
+    alone.instead("status", unknown, unknown)
+    alone.instead("token", partial(delete_row, alone))
+    assert connected(alone).integration_id == row.id
 
 
 # Further numbers
@@ -145,6 +182,8 @@ def test_a_number_whose_session_is_lost_or_whose_row_cannot_be_read_is_passed_ov
     rows = alone.begin().rows.of_organization(alone.organization_id)
     further = connected(alone, options=ADD)
     assert further.integration_id == further_number(alone.organization_id, None, rows).row_id != row.id
+    alone.instead("status", answer(404, {"error": "Session not found"}))
+    assert connected(alone, options=ADD) == further
     statement = "update messenger_integrations set settings = '[1]' where id = %s"
     alone.supabase.execute(statement, further.integration_id)
     alone.supabase.execute(statement, row.id)
@@ -202,6 +241,15 @@ def test_only_some_roles_may_where_the_configuration_says_so(supabase: SupabaseA
 def profile(alone: Alone, role: str) -> Any:
     organizations: dict[str, list[Any]] = {"messenger_integrations": []}
     return answer(200, [{"organization_id": alone.organization_id, "organizations": organizations, "wpp_role": role}])
+
+
+def test_the_caller_is_whom_the_token_names(supabase: SupabaseApp) -> None:
+    alone = Alone(supabase, SUPABASE_JWT_SECRET=supabase.jwt_secret)
+    claims = jwt.get_unverified_claims(alone.token)
+    token = jwt.encode({**claims, "exp": BEGIN + 60}, supabase.jwt_secret)
+    invocation = alone.begin()
+    invocation.user_id = None
+    assert organization_of_caller(invocation, token).id == alone.organization_id
 
 
 def test_a_token_is_checked_here_where_nobody_has_checked_it(alone: Alone) -> None:
