@@ -59,6 +59,13 @@ def test_a_lost_start_is_sent_again_under_a_claim_of_its_own(alone: Alone) -> No
     assert alone.settings()["wppStartedAt"] == (BEGIN + 10) * 1000
 
 
+def test_a_lost_start_has_its_time_although_it_could_not_be_noted(alone: Alone) -> None:
+    alone.instead(PATCH, None, *[answer(500)] * 6)  # the second one would note it with the release
+    alone.instead("start", TIMED_OUT)
+    alone.connect()
+    assert alone.waits[-20:] == [0.5] * 20
+
+
 def test_a_lost_start_that_had_its_effect_is_not_sent_again(alone: Alone) -> None:
     alone.instead("start", LOST_AFTERWARDS)
     assert alone.connect().state.state is State.QR_REQUIRED

@@ -73,6 +73,8 @@ def test_a_start_under_an_abandoned_claim_of_our_own_has_its_time_from_then_on_w
     observer = Observer()
     liveness = Liveness(observer.memory, Clock(monotonic=lambda: observer.seconds))
     record = Record("row", "organization", {}).claimed(Claim("a", 1, "start"), 1.0)
+    assert liveness.is_live(record)
+    observer.seconds += 5
     liveness.abandon("a")
     left = []
     for _ in range(3):

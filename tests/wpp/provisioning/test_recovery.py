@@ -186,7 +186,7 @@ def test_a_session_whose_row_is_deleted_meanwhile_gets_a_new_one(alone: Alone, r
 
 def test_a_request_with_a_key_is_noted_with_the_credentials_that_replace_others(alone: Alone, row: Integration) -> None:
     alone.platform.lose(alone.session().name)
-    alone.instead(PATCH, LOST, *[None] * 9)  # the first one would note it
+    alone.instead(PATCH, *[LOST] * 12)  # where it would have been noted before
     alone.connect(row, keyed=KeyedRequest("fingerprint", "plain"))
     (saved,) = [sent for sent in alone.sent if sent.call == PATCH and "is_active" in sent.payload]
     assert list(saved.payload["settings"]["wppRequests"]) == ["fingerprint"]

@@ -10,7 +10,8 @@ from tests.wpp.provisioning.alone import BEGIN, PATCH, REFUSED_KEY, WEBHOOK_HASH
 from wpp.errors import KeyRefused, SessionGone
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import ensure_token, stored_client, wait_for_token
-from wpp.provisioning.options import KeyedRequest
+from wpp.provisioning.look import look
+from wpp.provisioning.options import KeyedRequest, Target
 from wpp.provisioning.session import Session
 from wpp.provisioning.unscanned import unscanned_warning
 from wpp.runtime import Memory
@@ -117,12 +118,28 @@ def test_the_claim_of_a_dead_start_goes_once_the_session_is_known_to_run(
     assert ("wppClaim" in alone.settings()) is is_kept
 
 
+def test_the_claim_of_a_dead_start_stays_while_the_session_may_have_to_be_started(
+    alone: Alone, row: Integration
+) -> None:
+    theirs = {"id": "theirs", "beat": 1, "doing": "start"}
+    alone.write(wppClaim=theirs)
+    alone.runtime.memory.claims_seen.put(row.id, ("theirs", 1, 4000.0))
+    alone.platform.disconnect(alone.session().name)
+    alone.instead("status", lambda: alone.write(wppDisconnected=True))  # so this call does not start it
+    alone.connect(alone.stored(), keyed=KeyedRequest("fingerprint", "plain"))
+    assert alone.settings()["wppClaim"] == theirs
+
+
 def test_three_qrs_that_nobody_scanned_are_told_of(alone: Alone, row: Integration) -> None:
     warnings = []
     for text in ("1", "2", "3"):
         alone.instead("qr", answer(200, {"qr": text}))
         warnings.append(alone.connect(row).invocation.warnings)
     assert warnings == [[], [], [UNSCANNED]]
+    other = alone.begin()
+    alone.instead("qr", answer(200, {"qr": "4"}))
+    look(other, alone.token, Target())  # by a page that polls
+    assert other.warnings == [UNSCANNED]
 
 
 def test_a_state_that_warns_is_told_of(alone: Alone, row: Integration) -> None:

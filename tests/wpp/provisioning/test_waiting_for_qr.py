@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.provisioning.alone import LOST, PATCH, TIMED_OUT, Alone, answer
+from tests.wpp.provisioning.alone import LOST, PATCH, Alone, answer
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.session import pause_after
+from wpp.recent import Shared
 
 if TYPE_CHECKING:
     from emulator.supabase.app import SupabaseApp
@@ -60,7 +61,7 @@ def test_what_needs_no_waiting_is_returned_at_once(alone: Alone) -> None:
         SessionState(State.BLOCKED),
     ):
         assert connected.session.wait_for_qr(state) == state
-    assert (alone.waits, alone.calls()) == ([], [])
+    assert (alone.waits, alone.calls(), connected.invocation.warnings) == ([], [], [])
 
 
 def test_a_number_that_is_connected_meanwhile_needs_no_qr(alone: Alone) -> None:
@@ -135,8 +136,7 @@ def test_trouble_with_the_last_look_is_told(alone: Alone) -> None:
 
 def test_a_look_that_ends_with_the_deadline_is_no_failure(alone: Alone) -> None:
     connected = starting(alone, 8)
-    alone.takes("qr", 8)
-    alone.instead("qr", None, TIMED_OUT)
+    alone.instead("qr", None, None, None, None, lambda: setattr(alone, "passed", alone.passed + 8))
     assert connected.session.wait_for_qr(connected.state) == STARTING
 
 
@@ -162,17 +162,40 @@ def test_the_process_knows_which_sessions_are_waited_for(alone: Alone) -> None:
     alone.instead("qr", lambda: counts.append(len(alone.runtime.memory.waited_for)))
     connected.session.wait_for_qr(connected.state)
     assert counts == [1]
+    alone.instead("qr", lambda: counts.append(len(alone.runtime.memory.waited_for)))
+    with alone.runtime.memory.waited_for.using(connected.session.credentials.api_key):
+        connected.session.wait_for_qr(connected.state)
+    assert counts == [1, 1]  # another who waits for the same one
     assert len(alone.runtime.memory.waited_for) == 0
 
 
-def test_a_look_is_shared_with_whoever_else_waits_for_the_session(alone: Alone) -> None:
-    first = starting(alone)
-    key = first.session.credentials.api_key
+@pytest.mark.parametrize(("ago", "is_shared"), [(0.07, True), (0.08, False)])
+def test_a_look_that_somebody_else_had_within_half_the_pause_is_shared(
+    alone: Alone, ago: float, is_shared: bool
+) -> None:
+    connected = starting(alone, 2)
+    theirs: Shared[SessionState] = Shared()
+    alone.runtime.memory.looks.put(connected.session.credentials.api_key, theirs)
+    theirs_at = alone.clock.monotonic() + 0.15 - ago  # during our first pause
+    seen = SessionState(State.QR_REQUIRED, "2@text")
+    theirs.result(0, 0, alone.clock._replace(monotonic=lambda: theirs_at), lambda: seen)
+    assert (connected.session.wait_for_qr(connected.state) == seen) is is_shared
+
+
+def test_a_look_is_had_by_others_too(alone: Alone) -> None:
+    connected = starting(alone)
     alone.instead("qr", answer(200, {"qr": "2@text"}))
-    first.session.wait_for_qr(first.state)
-    second = alone.connect(alone.stored())
-    alone.calls()
-    assert alone.runtime.memory.looks.get(key)
-    # It was had a moment ago: waiting begins with a pause of 0.15 s, and half of it is the oldest that a look may be.
-    assert second.session.wait_for_qr(STARTING).state is State.STARTING
-    assert alone.calls()[0] == "qr"
+    seen = connected.session.wait_for_qr(connected.state)
+    shared = alone.runtime.memory.looks.get(connected.session.credentials.api_key)
+    assert shared
+    assert shared.result(1, 0, alone.clock, lambda: STARTING) == seen
+
+
+def test_a_session_that_somebody_else_starts_is_waited_for_as_before(alone: Alone) -> None:
+    connected = starting(alone)
+    alone.platform.disconnect(alone.session().name)
+    alone.write(wppClaim={"id": "theirs", "beat": 1, "doing": "start"})
+    alone.takes("qr", 2)
+    connected.session.wait_for_qr(connected.state)
+    # Five looks of two seconds each, and the pauses between them.
+    assert alone.waits[5] == pytest.approx(0.08 * (10 + sum(alone.waits[:5])))
