@@ -99,6 +99,7 @@ class Alone(Transport):
         self.waits: list[float] = []
         self.logged: list[tuple[str, str, dict[str, Any]]] = []
         self.ticks: list[tuple[float, Tick]] = []
+        self.has_threads = False
         self._writes = 0
         self._instead: dict[str, deque[Any]] = {}
         self._took: dict[str, float] = {}
@@ -258,8 +259,11 @@ class Alone(Transport):
         return Response(response.status, {}, response.body)
 
     def start_thread(self, run: Callable[[], None]) -> None:
-        """What runs alongside runs at once."""
-        run()
+        """What runs alongside runs at once, unless the test is about waiting for it."""
+        if self.has_threads:
+            super().start_thread(run)
+        else:
+            run()
 
     def close(self) -> None:
         pass

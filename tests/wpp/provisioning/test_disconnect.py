@@ -158,6 +158,7 @@ def test_somebody_whose_claim_beats_is_waited_for(alone: Alone, row: Integration
     with pytest.raises(CreationInProgress):
         disconnected(alone)
     assert alone.waits == [*[0.2] * 3, *[0.4] * 4, *[0.8] * 4, *[1.6] * 13]
+    assert alone.calls() == [*CALLER, *[GET] * 24, GET]  # the last one to see whether a claim is to be released
 
 
 @pytest.mark.parametrize(

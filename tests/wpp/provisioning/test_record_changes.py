@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from wpp.errors import RowUnreadable
+from wpp.http.exact_json import Verbatim
 from wpp.platform.client import Credentials
 from wpp.platform.token import AccessToken
 from wpp.provisioning.record import Claim, Failure, Lost, Record, record_of, writable_record_of
@@ -179,6 +180,7 @@ def test_a_row_whose_settings_are_something_else_is_not_written(settings: Any) -
     [
         ({"a": 1}, {"a": 1}),
         ('{"a": "\\u00e4\\u20ac"}', {"a": "ä€"}),
+        ('{"a": 1.10}', {"a": Verbatim("1.10")}),
         ("[1]", None),
         ("{", None),
         ("[" * 100_000, None),

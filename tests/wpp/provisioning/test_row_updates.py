@@ -130,6 +130,7 @@ def test_credentials_that_were_replaced_meanwhile_end_it(alone: Alone) -> None:
     updates.save()
     assert alone.settings() == {**USED, "wppApiKey": "key_of_another"}
     assert updates.row == alone.stored()
+    assert updates.apply(updates.record) == updates.record
 
 
 def test_a_row_that_is_gone_changes_nothing(alone: Alone) -> None:

@@ -201,6 +201,18 @@ def test_a_fresh_keys_stored_token_is_used_without_a_request(alone: Alone, row: 
     assert alone.calls() == []
 
 
+def test_a_new_key_that_is_refused_after_ten_seconds_is_not_tried_again(alone: Alone, row: Integration) -> None:
+    alone.runtime.memory.clear()
+    alone.write(wppJwtToken=None)
+    invocation = alone.begin()
+    platform = stored_client(invocation, alone.stored()).platform
+    alone.takes("token", 4.9)
+    alone.instead("token", *[REFUSED_KEY] * 9)
+    with pytest.raises(KeyRefused):
+        wait_for_token(invocation, platform)
+    assert alone.waits == [0.2]
+
+
 @pytest.mark.parametrize(("refusals", "seconds"), [(7, 9.0), (8, 11.0)])
 def test_a_new_key_is_tried_for_ten_seconds(alone: Alone, row: Integration, refusals: int, seconds: float) -> None:
     alone.runtime.memory.clear()

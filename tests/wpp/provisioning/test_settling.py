@@ -29,10 +29,10 @@ def alone(supabase: SupabaseApp) -> Alone:
     return alone
 
 
-def settled(alone: Alone, seconds: float, *, time: float = 28.0, unknown_is_ended: bool = False) -> SessionState:
+def settled(alone: Alone, seconds: float, *, time: float = 28.0, **how: bool) -> SessionState:
     invocation = alone.begin(time)
     platform = stored_client(invocation, alone.stored()).platform
-    return settled_state(invocation.upstream, platform, seconds, unknown_is_ended=unknown_is_ended)
+    return settled_state(invocation.upstream, platform, seconds, **how)
 
 
 @pytest.mark.parametrize(("started_at", "left"), [(None, 0), (1000, 10), (997, 7), (990, 0), (900, -90), (1003, 7)])
