@@ -10,6 +10,7 @@ import logging
 import uuid
 from collections import deque
 from contextlib import contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -250,7 +251,7 @@ class Alone(Transport):
         if isinstance(outcome, Exception):
             if outcome is LOST_AFTERWARDS:
                 respond()
-            raise outcome
+            raise copy(outcome)  # the same one would keep the frames of all that raised it
         if isinstance(outcome, Response):
             return outcome
         if outcome is not None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 KEYS: dict[str, Any] = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1"}
 USED = {**KEYS, "wppPaired": False, "wppWebhookHash": WEBHOOK_HASH}
-THEIRS = {"wppClaim": {"id": "theirs", "beat": 1, "doing": "start"}}
 QR = SessionState(State.QR_REQUIRED, "2@text")
 
 
