@@ -149,6 +149,17 @@ def test_a_beat_says_what_the_holder_does_next(alone: Alone, row: Integration) -
     assert stored_claim(alone) == {"id": claim.id, "beat": 2, "doing": "start", "expiresAt": (BEGIN + 37) * 1000}
 
 
+def test_a_beat_takes_nothing_back_of_a_change_whose_response_is_on_its_way(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    alone.instead(PATCH, LOST_AFTERWARDS)
+    alone.instead(GET, tick)
+    claim.change(unchanged, doing="start")
+    doings = [sent.payload["settings"]["wppClaim"]["doing"] for sent in alone.sent if sent.call == PATCH]
+    # The beat knows the row from before, so its first attempt is in vain.
+    assert doings == ["start", "create", "start", "start"]
+    assert record_of(alone.stored()).claim == (claim.id, 3, "start")
+
+
 def test_a_claim_that_other_code_wiped_out_is_put_back_as_it_was(alone: Alone, row: Integration) -> None:
     claim, tick = taken(alone, row)
     claim.change(unchanged, doing="start")
