@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64encode
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -250,6 +252,17 @@ def test_the_caller_is_whom_the_token_names(supabase: SupabaseApp) -> None:
     invocation = alone.begin()
     invocation.user_id = None
     assert organization_of_caller(invocation, token).id == alone.organization_id
+
+
+def test_the_keys_of_a_project_are_fetched_as_part_of_the_call(alone: Alone) -> None:
+    claims = jwt.get_unverified_claims(alone.token)
+    parts = ({"alg": "ES256", "kid": "1", "typ": "JWT"}, {**claims, "exp": BEGIN + 60}, "signature")
+    token = ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    invocation = alone.begin()
+    invocation.user_id = None
+    outcome = alone.outcome(lambda: organization_of_caller(invocation, token))
+    assert outcome == "InvalidToken: Unauthorized"
+    assert alone.calls() == ["auth.jwks"]
 
 
 def test_a_token_is_checked_here_where_nobody_has_checked_it(alone: Alone) -> None:
