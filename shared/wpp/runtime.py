@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wpp.http.transport import Transport
     from wpp.platform.state import SessionState
     from wpp.platform.token import AccessToken
+    from wpp.supabase.rows import Integration
 
 _LOG = logging.getLogger("wpp")
 _PATIENCE = 0.5  # seconds for which an answer waits for what only helps
@@ -61,6 +62,8 @@ class Memory:
         """API keys of the sessions whose QR is waited for."""
         self.unscanned: Recent[tuple[str, int]] = Recent()
         """By API key: a digest of the last QR seen, and how many there were since a phone was linked."""
+        self.rows_saved: Recent[tuple[Integration, float]] = Recent()
+        """By id: rows as this process last saved them, and when it began to, by our monotonic clock."""
         self.postponed: Recent[tuple[float, float]] = Recent()
         """What failed and only helps: until when it is not tried again, by our monotonic clock, and the pause that led there."""
         self.abandoned_claims: Recent[float] = Recent(_CLAIMS)
@@ -71,6 +74,7 @@ class Memory:
         self.tokens.clear()
         self.connected.clear()
         self.claims_seen.clear()
+        self.rows_saved.clear()
 
 
 class Invocation:

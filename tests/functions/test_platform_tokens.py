@@ -29,6 +29,13 @@ def replace_credentials(caller: Caller) -> None:
     )
 
 
+def saved_by_another(caller: Caller, token: str, expires_at: int) -> None:
+    caller.change_settings(wppJwtToken=token, wppJwtExpiresAt=expires_at)
+    caller.stack.supabase.execute(
+        "update messenger_integrations set updated_at = now() where id = %s", caller.row()["id"]
+    )
+
+
 def called(caller: Caller) -> None:
     """By a process that remembers nothing."""
     with closing(Runtime(config_from(caller.stack.environment()))) as runtime:
@@ -63,6 +70,21 @@ def test_a_token_never_takes_the_place_of_one_that_lasts_longer(caller: Caller) 
     assert caller.create().status_code == 200
     settings = caller.row()["settings"]
     assert (settings["wppJwtToken"], settings["wppJwtExpiresAt"]) == ("of.another.process", later)
+
+
+@pytest.mark.parametrize(("outlasts_by", "is_saved"), [(50, False), (70, True)])
+def test_nor_of_one_that_another_process_saved_a_moment_ago(
+    caller: Caller, meanwhile: Intervening, outlasts_by: int, *, is_saved: bool
+) -> None:
+    caller.create()
+    caller.scan()
+    caller.change_settings(wppJwtToken=None, wppJwtExpiresAt=None)
+    expires_at = int((time.time() + 900 - outlasts_by) * 1000)
+    meanwhile.after("POST", "token", lambda: saved_by_another(caller, "of.another.process", expires_at))
+    with closing(Runtime(config_from(caller.stack.environment()), transport=meanwhile)) as runtime:
+        connect(runtime.begin("wpp-create", "id"), caller.token)
+    assert meanwhile.has_happened
+    assert (caller.row()["settings"]["wppJwtToken"] != "of.another.process") is is_saved
 
 
 def test_but_of_one_that_the_platform_refuses_it_does(caller: Caller) -> None:

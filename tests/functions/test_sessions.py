@@ -75,6 +75,7 @@ def test_what_only_helps_delays_no_answer_and_is_not_tried_again_at_once(
 def test_a_save_that_failed_is_made_up_for_by_a_later_call(caller: Caller, runtime: Runtime) -> None:
     caller.create()
     caller.stack.platform.revoke_tokens(caller.session().name)
+    caller.change_settings(wppJwtExpiresAt=int((time.time() + 600) * 1000))  # it is no new one
     caller.stack.supabase_server.inject(Fault(PATCH, status=400))
     before = caller.row()["settings"]["wppJwtToken"]
     connect(runtime.begin("wpp-create", "id"), caller.token)

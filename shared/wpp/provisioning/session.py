@@ -172,6 +172,7 @@ class Session:
 
     def _save(self) -> None:
         """Where that only helps."""
+        self._updates.catch_up()
         if not self._updates.are_saved:
             with self._updates.saving():
                 pass

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WEBHOOK_PATIENCE = 3.0
 """Seconds: the next call can register it as well."""
+_AS_GOOD = 60.0
+"""Seconds that a token has to outlast the stored one by to be worth a write: several processes may have asked for one each."""
 
 
 class _Start(NamedTuple):
@@ -43,9 +45,9 @@ class RowUpdates:
         may_connect = client.may_connect and not only_look
         self._activate = may_connect and not client.row.is_active
         self._connect_again = may_connect and record.is_disconnected
-        self.is_now(client.row)
         self._invocation = invocation
         self._clock = invocation.upstream.clock
+        self.is_now(client.row)
         self._platform = client.platform
         self._keyed = keyed
         self._only_look = only_look
@@ -64,6 +66,7 @@ class RowUpdates:
     def is_now(self, row: Integration) -> None:
         """The row as it was just read or written. Once it is active, whoever switches it off means it."""
         self.row = row
+        self._read_by = self._clock.monotonic()
         self.record = record_of(row)
         self._activate = self._activate and not row.is_active
         self._connect_again = self._connect_again and self.record.is_disconnected
@@ -80,14 +83,17 @@ class RowUpdates:
 
     @property
     def needs_webhook(self) -> bool:
-        """Whether the platform lacks our webhook, or has the address that it had before."""
+        """Whether the platform lacks our webhook, or has the address that it had before, and nobody else is at work."""
         if self._webhook_is_registered is not None:
             return not self._webhook_is_registered
-        return self.record.webhook_pending or self.record.webhook_hash != self._webhook_hash
+        return not self._has_webhook(self.record) and self._holder_id is None
+
+    def _has_webhook(self, record: Record) -> bool:
+        return record.webhook_hash == self._webhook_hash and not record.webhook_pending
 
     def _is_left_to_holder(self, record: Record) -> bool:
-        """Whether somebody else is at work under a claim, and saves token and webhook when releasing it. If both saved them, each
-        would only make the other's change fail. Should the holder die, the next call does it again."""
+        """Whether somebody else is at work under a claim, and saves the token when releasing it. If both saved theirs, each would
+        only make the other's change fail. Should the holder die, the next call does it again."""
         return record.claim is not None and record.claim.id == self._holder_id
 
     def apply(self, record: Record) -> Record:
@@ -102,7 +108,7 @@ class RowUpdates:
         # With the same beat: the holder may have woken up since.
         if record.claim and record.claim == self._dead_claim and not self.may_have_ended:
             record = record.released()
-        if self._webhook_is_registered is not None and not is_left:
+        if self._webhook_is_registered is not None and not self._has_webhook(record):
             record = record.with_webhook(self._webhook_hash if self._webhook_is_registered else None)
         record = self._with_session(record)
         if self._connect_again and record.is_disconnected:
@@ -126,7 +132,7 @@ class RowUpdates:
         return record.with_lost(None) if record.lost and self._seen_known else record
 
     def _is_newer(self, token: AccessToken, stored: AccessToken) -> bool:
-        return stored.expires_at < token.expires_at or stored.text == self._platform.tokens.refused
+        return stored.expires_at + _AS_GOOD < token.expires_at or stored.text == self._platform.tokens.refused
 
     def record_start(self, *, is_restart: bool = False) -> None:
         """To be called right before `start` is sent, under the claim; for a restart before `stop` as well."""
@@ -150,15 +156,25 @@ class RowUpdates:
 
     def save(self) -> None:
         """Raises UpstreamError, DeadlinePassed."""
-        start = self._start
-        self.is_now(self._invocation.rows.change(self.row, self._edit) or self.row)
+        start, began = self._start, self._clock.monotonic()
+        self._saved(self._invocation.rows.change(self.row, self._edit) or self.row, began)
         self._forget(start)
 
     def save_under(self, claim: HeldClaim, *, release: bool = False) -> None:
         """The same, as the holder of the claim. Raises ClaimLost, UpstreamError, DeadlinePassed."""
-        start = self._start
-        self.is_now(claim.change(self.apply, release=release))
+        start, began = self._start, self._clock.monotonic()
+        self._saved(claim.change(self.apply, release=release), began)
         self._forget(start)
+
+    def _saved(self, row: Integration, began: float) -> None:
+        self.is_now(row)
+        self._invocation.memory.rows_saved.put(row.id, (row, began))
+
+    def catch_up(self) -> None:
+        """With what others in this process have saved since the row was read: what they noted need not be noted again."""
+        row, began = self._invocation.memory.rows_saved.get(self.row.id) or (self.row, 0.0)
+        if began > self._read_by:
+            self.is_now(row)
 
     def _forget(self, start: _Start | None) -> None:
         """It is saved. Saved again, it would undo what others note of the session since then."""
