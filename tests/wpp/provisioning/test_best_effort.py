@@ -63,7 +63,7 @@ def test_a_registered_webhook_is_noted(alone: Alone) -> None:
 
 
 def test_a_webhook_that_cannot_be_registered_is_told_of_and_stays_pending(alone: Alone) -> None:
-    updates, invocation = updates_of(alone, alone.insert(settings=USED))
+    updates, invocation = updates_of(alone, alone.insert(settings={**USED, "wppWebhookHash": None}))
     alone.instead("token", answer(200, {"token": "token"}))
     alone.instead("webhook", answer(400))
     with updates.registering_webhook():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, WEBHOOK_HASH, Alone, answer
+from tests.wpp.provisioning.alone import BEGIN, WEBHOOK_HASH, Alone
 from wpp.platform.state import SessionState, State
 from wpp.platform.token import AccessToken
 from wpp.provisioning.claim import HeldClaim
@@ -189,17 +189,16 @@ def test_token_and_webhook_are_left_to_whoever_is_at_work(alone: Alone) -> None:
     row = alone.insert(settings={**KEYS, "wppPaired": False, **THEIRS})
     updates, _ = updates_of(alone, row)
     alone.runtime.memory.tokens.put(KEYS["wppApiKey"], AccessToken("token", BEGIN + 500.0, 900.0))
-    alone.instead("webhook", answer(200, {}))
-    with updates.registering_webhook():
-        pass
     updates.may_have_ended = False
     assert updates.are_saved
+    assert not updates.needs_webhook
     updates.observe(QR)
     updates.save()
     assert alone.settings() == {**row.settings, "wppQrShown": True}
     alone.write(wppClaim=None)
-    updates.is_now(alone.stored())
-    assert not updates.are_saved
+    later, _ = updates_of(alone, alone.stored())
+    assert not later.are_saved
+    assert later.needs_webhook
 
 
 # Starts
