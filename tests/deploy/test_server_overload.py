@@ -87,9 +87,9 @@ def test_callers_whose_platform_hangs_hold_up_nobody_else(stack: Stack, server: 
         waiting = [not outcome.done() for outcome in found]
     assert [answer["status"] for answer in answers] == ["connected"] * 3
     assert waiting == [True] * len(sick)
-    assert {outcome.result() for outcome in found} <= {
-        "platform_timeout", "deadline_passed", "creation_in_progress"
-    }  # fmt: skip
+    # What is cut off by the deadline may also be the release of a claim.
+    documented = {"platform_timeout", "supabase_timeout", "deadline_passed", "creation_in_progress"}
+    assert {outcome.result() for outcome in found} <= documented
 
 
 def test_people_who_wait_for_a_qr_during_a_reload_all_get_it(stack: Stack, server: FunctionProcess) -> None:

@@ -55,6 +55,8 @@ class RowUpdates:
         self._seen_known = self._seen_paired = self._seen_qr = False
         self._webhook_hash = webhook_hash(invocation.config.wpp_webhook_url)
         self._webhook_is_registered: bool | None = None  # None if it was not tried
+        self._lacked_webhook = False
+        """When it was tried."""
         is_live = Liveness(invocation.memory, self._clock).is_live(record)
         self._dead_claim = None if is_live or only_look else record.claim
         is_own = record.claim is not None and client.claim is not None and client.claim.id == record.claim.id
@@ -108,7 +110,8 @@ class RowUpdates:
         # With the same beat: the holder may have woken up since.
         if record.claim and record.claim == self._dead_claim and not self.may_have_ended:
             record = record.released()
-        if self._webhook_is_registered is not None and not self._has_webhook(record):
+        is_by_others = self._lacked_webhook and self._has_webhook(record)
+        if self._webhook_is_registered is not None and not is_by_others:
             record = record.with_webhook(self._webhook_hash if self._webhook_is_registered else None)
         record = self._with_session(record)
         if self._connect_again and record.is_disconnected:
@@ -188,6 +191,7 @@ class RowUpdates:
     def registering_webhook(self, patience: float | None = None) -> AbstractContextManager[None]:
         """Registers the webhook during the block: the next call does again what fails here."""
         self._webhook_is_registered = False
+        self._lacked_webhook = not self._has_webhook(self.record)
         return BestEffort(self._invocation, f"webhook {self.row.id}", self._register_webhook).alongside(patience)
 
     def _save_or_log(self) -> None:
