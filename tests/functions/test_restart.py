@@ -10,34 +10,15 @@ import pytest
 
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
+from tests.support.restarts import AFTER, called, stuck
 from wpp.config import config_from
 from wpp.provisioning import start
-from wpp.provisioning.service import connect
 from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
     from emulator.stack import Stack
     from tests.support.advancing import Advancing
     from tests.support.callers import Caller
-    from wpp.provisioning.service import Connection
-    from wpp.runtime import Invocation
-
-ROWS = "messenger_integrations"
-PATCH = f"rest.PATCH.{ROWS}"
-AFTER = 90
-
-
-def stuck(caller: Caller) -> None:
-    """A number whose session never gets to its QR."""
-    caller.stack.platform.settings.qr_delay = 1000
-    caller.create()
-    caller.stack.platform.stick(caller.session().name)
-    caller.stack.platform.settings.qr_delay = 0
-
-
-def called(patient: Runtime, caller: Caller) -> tuple[Connection, Invocation]:
-    invocation = patient.begin("wpp-create", "id")
-    return connect(invocation, caller.token), invocation
 
 
 def test_a_stuck_session_is_restarted_by_one_of_eight_callers_of_two_processes(caller: Caller) -> None:

@@ -11,8 +11,8 @@ import requests
 
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
-from tests.functions.test_restart import AFTER, ROWS, called, stuck
 from tests.support.advancing import Advancing
+from tests.support.restarts import AFTER, ROWS, called, stuck
 from tests.support.servers import wait_for
 from wpp.clock import Ticker
 from wpp.config import config_from

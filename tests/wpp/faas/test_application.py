@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client import values
 
-from tests.wpp.faas.calls import logged, start_process
+from tests.support.function_calls import logged, start_process
 from wpp.faas import server
 from wpp.faas.cors import cors_headers, preflight_headers
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
     from emulator.stack import Stack
-    from tests.wpp.faas.calls import Lines
+    from tests.support.function_calls import Lines
 
 ORIGIN = "https://app.example"
 JSON = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.faas.calls import body_of, call, failing, start_process, succeed
+from tests.support.function_calls import body_of, call, failing, start_process, succeed
 from wpp.errors import BadRequest, CreationInProgress, InvalidToken, NotConfigured, OrganizationNotFound, UpstreamBroken
 from wpp.faas.function import Function, Result, respond
 from wpp.faas.messages import Answer, Request

@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder
 
-from tests.wpp.faas.calls import start_process, token
+from tests.support.function_calls import start_process, token
 from wpp.errors import BodyIncomplete
 from wpp.faas.function import Call, Function, Result
 from wpp.faas.functions_framework import serve

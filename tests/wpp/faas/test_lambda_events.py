@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.faas.calls import logged, start_process, succeed, token
+from tests.support.function_calls import logged, start_process, succeed, token
 from wpp.faas import aws_lambda
 from wpp.faas.cors import cors_headers
 from wpp.faas.function import Call, Function, Result, current_runtime

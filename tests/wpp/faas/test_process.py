@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.faas.calls import WPP_SECRET, call, start_process
+from tests.support.function_calls import WPP_SECRET, call, start_process
 from wpp.errors import NotConfigured
 from wpp.faas import function
 from wpp.faas.function import Result, current_runtime

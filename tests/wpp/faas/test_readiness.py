@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from emulator.faults import Fault
-from tests.wpp.faas.calls import logged
+from tests.support.function_calls import logged
 from wpp.clock import Clock
 from wpp.config import config_from
 from wpp.errors import NotConfigured

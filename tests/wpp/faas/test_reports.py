@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.faas.calls import call, failing, logged, start_process, succeed
+from tests.support.function_calls import call, failing, logged, start_process, succeed
 from wpp.clock import Clock
 from wpp.errors import BadRequest, InvalidToken, NotConfigured
 from wpp.faas import function
@@ -16,7 +16,7 @@ from wpp.http.trace import TracedRequest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.wpp.faas.calls import Lines
+    from tests.support.function_calls import Lines
     from wpp.faas.function import Call
     from wpp.faas.reports import CallReport
     from wpp.runtime import Invocation

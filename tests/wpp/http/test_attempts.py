@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.faas.calls import logged
-from tests.wpp.http.scripted import OK, Script
+from tests.support.function_calls import logged
+from tests.support.scripted import OK, Script
 from wpp.errors import DeadlinePassed, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreadable
 from wpp.http.messages import Request, Response, TransportFailed
 from wpp.http.trace import Trace, TracedRequest, trace_context_from

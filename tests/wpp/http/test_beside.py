@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.wpp.http.scripted import OK, Script
+from tests.support.scripted import OK, Script
 from wpp.clock import Deadline
 from wpp.errors import DeadlinePassed, UpstreamBroken, UpstreamRefused, UpstreamUnreadable
 from wpp.http.messages import Request, Response

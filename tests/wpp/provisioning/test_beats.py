@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, GET, LOST_AFTERWARDS, PATCH, TIMED_OUT, Alone, answer
+from tests.support.alone import BEGIN, GET, LOST_AFTERWARDS, PATCH, TIMED_OUT, Alone, answer
 from wpp.errors import UpstreamRefused
 from wpp.provisioning import claim as claims
 from wpp.provisioning.claim import ClaimLost, HeldClaim

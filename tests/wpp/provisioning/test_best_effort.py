@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, LOST, PATCH, WEBHOOK_HASH, Alone, answer
+from tests.support.alone import BEGIN, LOST, PATCH, WEBHOOK_HASH, Alone, answer
 from wpp.platform.state import SessionState, State
 from wpp.platform.token import AccessToken
 from wpp.provisioning.best_effort import BestEffort

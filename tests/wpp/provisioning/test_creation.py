@@ -8,7 +8,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from tests.wpp.provisioning.alone import (
+from tests.support.alone import (
     BEGIN,
     FORBIDDEN,
     GET,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.provisioning.alone import GET, PATCH, POST, TIMED_OUT, Alone, answer
+from tests.support.alone import GET, PATCH, POST, TIMED_OUT, Alone, answer
 from wpp.errors import CreationInProgress, HolderRefused
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.number import primary_number

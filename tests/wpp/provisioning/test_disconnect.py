@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, GET, LOST, PATCH, TIMED_OUT, Alone, answer
+from tests.support.alone import BEGIN, GET, LOST, PATCH, TIMED_OUT, Alone, answer
 from wpp.errors import CreationInProgress, NumberNotFound, SeveralNumbers
 from wpp.provisioning.disconnect import disconnect, disconnect_row
 from wpp.provisioning.options import Target

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, GET, LOST, LOST_AFTERWARDS, PATCH, POST, TIMED_OUT, Alone, answer
+from tests.support.alone import BEGIN, GET, LOST, LOST_AFTERWARDS, PATCH, POST, TIMED_OUT, Alone, answer
 from wpp.platform.state import State
 
 if TYPE_CHECKING:

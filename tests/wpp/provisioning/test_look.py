@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, LOST, PATCH, Alone, answer
+from tests.support.alone import BEGIN, LOST, PATCH, Alone, answer
 from wpp.errors import NumberNotFound
 from wpp.provisioning.look import Look, look, qr_of
 from wpp.provisioning.options import Target

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.provisioning.alone import WEBHOOK_HASH, Alone
+from tests.support.alone import WEBHOOK_HASH, Alone
 from wpp import runtime
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, GET, LOST, PATCH, REFUSED_KEY, Alone, answer
+from tests.support.alone import BEGIN, GET, LOST, PATCH, REFUSED_KEY, Alone, answer
 from wpp.errors import SessionLost
 from wpp.platform.state import State
 from wpp.provisioning.options import KeyedRequest

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
 from tests.support.interleaving import Actor, Process
+from tests.support.machines import WithRecreations
 from tests.support.organizations import PROCESSES
 from tests.support.release_before import BEFORE
 from tests.support.releases import PRESENT
-from tests.wpp.provisioning.test_interleavings import WithRecreations
-from tests.wpp.provisioning.test_takeovers import SCENARIOS, at_each_request
+from tests.support.scenarios import SCENARIOS, at_each_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable

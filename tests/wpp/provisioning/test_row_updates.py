@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, WEBHOOK_HASH, Alone
+from tests.support.alone import BEGIN, WEBHOOK_HASH, Alone
 from wpp.platform.state import SessionState, State
 from wpp.platform.token import AccessToken
 from wpp.provisioning.claim import HeldClaim

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jose import jwt
 
-from tests.wpp.provisioning.alone import BEGIN, GET, PATCH, POST, Alone, answer
+from tests.support.alone import BEGIN, GET, PATCH, POST, Alone, answer
 from wpp.errors import Forbidden, IdempotencyKeyReused, NotConfigured, NumberNotFound, OrganizationNotFound
 from wpp.provisioning.access import organization_of_caller
 from wpp.provisioning.number import further_number, primary_number

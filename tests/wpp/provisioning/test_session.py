@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.wpp.provisioning.alone import BEGIN, PATCH, REFUSED_KEY, WEBHOOK_HASH, Alone, answer
+from tests.support.alone import BEGIN, PATCH, REFUSED_KEY, WEBHOOK_HASH, Alone, answer
 from wpp.errors import KeyRefused, SessionGone
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import ensure_token, stored_client, wait_for_token

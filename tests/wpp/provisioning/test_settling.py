@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.provisioning.alone import Alone, answer
+from tests.support.alone import Alone, answer
 from wpp.errors import SessionGone, UpstreamBroken
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import stored_client

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wpp.provisioning.alone import LOST, PATCH, Alone, answer
+from tests.support.alone import LOST, PATCH, Alone, answer
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.session import pause_after
 from wpp.recent import Shared
 
 if TYPE_CHECKING:
     from emulator.supabase.app import SupabaseApp
-    from tests.wpp.provisioning.alone import Connected
+    from tests.support.alone import Connected
 
 UNKNOWN = answer(404, {"error": "Session not found"})
 STARTING = SessionState(State.STARTING)
