@@ -173,7 +173,7 @@ def problems_of(cell: Cell, lane: Lane) -> tuple[list[str], int]:
     after = caller.call_at(lane.url(function))
     # A start that may be under way is given 10 seconds, longer than the deadlines here.
     if cell.call == "start" or (cell.before == "offline" and answer.status_code == 504):
-        give_up = time.monotonic() + 40
+        give_up = time.monotonic() + 25
         while after.status_code == 504 and time.monotonic() < give_up:
             after = caller.call_at(lane.url(function))
     return [f"{cell}: {problem}" for problem in problems + end_problems(caller, after)], hits
