@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.faults import Fault
 from wpp.config import config_from
 from wpp.provisioning.service import connect
 from wpp.runtime import Runtime
@@ -43,24 +42,3 @@ def test_a_qr_that_others_of_the_process_have_noted_is_not_noted_again(
     assert connect(disturbed.begin("wpp-provision", "ours"), caller.token, wait=True).status == "qr_issued"
     assert caller.row()["settings"]["wppQrShown"] is True
     assert caller.stack.supabase_server.count(PATCH) == 1
-
-
-def test_a_webhook_that_others_have_registered_does_not_count_as_missing_where_our_own_attempt_failed(
-    caller: Caller, meanwhile: Intervening, disturbed: Runtime
-) -> None:
-    registered = caller.row()["settings"]["wppWebhookHash"]
-
-    def somebody_registers_it() -> None:
-        caller.stack.platform.settings.qr_delay = 0  # something else to write
-        caller.change_settings(wppWebhookHash=registered)
-        caller.stack.supabase.execute(
-            "update messenger_integrations set updated_at = now() where id = %s", caller.row()["id"]
-        )
-
-    caller.change_settings(wppWebhookHash=None)
-    caller.stack.platform_server.inject(Fault("webhook", status=400, times=None))
-    meanwhile.after("GET", "status", somebody_registers_it)
-    assert connect(disturbed.begin("wpp-provision", "ours"), caller.token, wait=True).status == "qr_issued"
-    settings = caller.row()["settings"]
-    assert (settings["wppQrShown"], settings["wppWebhookHash"]) == (True, registered)
-    assert "wppWebhookPending" not in settings

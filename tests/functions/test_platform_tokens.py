@@ -72,7 +72,7 @@ def test_a_token_never_takes_the_place_of_one_that_lasts_longer(caller: Caller) 
     assert (settings["wppJwtToken"], settings["wppJwtExpiresAt"]) == ("of.another.process", later)
 
 
-@pytest.mark.parametrize(("outlasts_by", "is_saved"), [(50, False), (70, True)])
+@pytest.mark.parametrize(("outlasts_by", "is_saved"), [(20, False), (40, True)])
 def test_nor_of_one_that_another_process_saved_a_moment_ago(
     caller: Caller, meanwhile: Intervening, outlasts_by: int, *, is_saved: bool
 ) -> None:

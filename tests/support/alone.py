@@ -78,6 +78,13 @@ def answer(status: int, body: Any = None, **headers: str) -> Response:
     )
 
 
+def started(row: Integration, **more: Any) -> dict[str, Any]:
+    """The settings of a row after a start two minutes later."""
+    return {**row.settings, "wppStartedAt": (BEGIN + 120) * 1000, **more}
+
+
+LOOK = ["qr", "status"]
+UNKNOWN = answer(404, {"error": "Session not found"})
 REFUSED_KEY = answer(401, {"error": "Invalid API key"})
 FORBIDDEN = answer(
     409, {"code": "23505", "message": 'duplicate key value violates unique constraint "one_active_number"'}

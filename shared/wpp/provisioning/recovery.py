@@ -49,9 +49,10 @@ class _Recovery:
         self._keyed = keyed
 
     def running_session(self, client: Client) -> tuple[Session, SessionState]:
+        session = Session(self._invocation, client, self._keyed)
         try:
             # Some gateways know a session only once it was started.
-            return self._started(client, unknown_is_ended=client.was_created)
+            return session, session.ensure_started(unknown_is_ended=client.was_created)
         except KeyRefused as error:
             if client.was_created:
                 raise
@@ -61,21 +62,26 @@ class _Recovery:
             if client.was_created:
                 raise self._lost(client.row) from error
             problem = error
-        return self._tried_again(client, problem)
+        return self._tried_again(client, session.row, problem)
 
     def _started(self, client: Client, *, unknown_is_ended: bool = False) -> tuple[Session, SessionState]:
         session = Session(self._invocation, client, self._keyed)
         return session, session.ensure_started(unknown_is_ended=unknown_is_ended)
 
-    def _tried_again(self, client: Client, problem: KeyRefused | SessionGone) -> tuple[Session, SessionState]:
-        """The same seconds later. Only the same problem twice is believed. Raises it if there is no time for that."""
+    def _tried_again(
+        self, client: Client, row: Integration, problem: KeyRefused | SessionGone
+    ) -> tuple[Session, SessionState]:
+        """The same seconds later, with the row as the first attempt left it: what that has switched on is not switched on again.
+
+        Only the same problem twice is believed. Raises it if there is no time for that.
+        """
         doubt = KEY_DOUBT if isinstance(problem, KeyRefused) else SESSION_DOUBT
         if doubt >= self._upstream.deadline.remaining():
             raise problem
         self._upstream.clock.sleep(doubt)
         try:
             client.platform.tokens.fetched()
-            return self._started(client)
+            return self._started(client._replace(row=row))
         except (KeyRefused, SessionGone) as again:
             if type(again) is not type(problem):
                 raise

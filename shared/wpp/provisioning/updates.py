@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 WEBHOOK_PATIENCE = 3.0
 """Seconds: the next call can register it as well."""
-_AS_GOOD = 60.0
-"""Seconds that a token has to outlast the stored one by to be worth a write: several processes may have asked for one each."""
 
 
 class _Start(NamedTuple):
@@ -55,8 +53,6 @@ class RowUpdates:
         self._seen_known = self._seen_paired = self._seen_qr = False
         self._webhook_hash = webhook_hash(invocation.config.wpp_webhook_url)
         self._webhook_is_registered: bool | None = None  # None if it was not tried
-        self._lacked_webhook = False
-        """When it was tried."""
         is_live = Liveness(invocation.memory, self._clock).is_live(record)
         self._dead_claim = None if is_live or only_look else record.claim
         is_own = record.claim is not None and client.claim is not None and client.claim.id == record.claim.id
@@ -69,6 +65,7 @@ class RowUpdates:
         """The row as it was just read or written. Once it is active, whoever switches it off means it."""
         self.row = row
         self._read_by = self._clock.monotonic()
+        """It was read or written before that."""
         self.record = record_of(row)
         self._activate = self._activate and not row.is_active
         self._connect_again = self._connect_again and self.record.is_disconnected
@@ -85,17 +82,14 @@ class RowUpdates:
 
     @property
     def needs_webhook(self) -> bool:
-        """Whether the platform lacks our webhook, or has the address that it had before, and nobody else is at work."""
+        """Whether the platform lacks our webhook, or has the address that it had before."""
         if self._webhook_is_registered is not None:
             return not self._webhook_is_registered
-        return not self._has_webhook(self.record) and self._holder_id is None
-
-    def _has_webhook(self, record: Record) -> bool:
-        return record.webhook_hash == self._webhook_hash and not record.webhook_pending
+        return self.record.webhook_pending or self.record.webhook_hash != self._webhook_hash
 
     def _is_left_to_holder(self, record: Record) -> bool:
-        """Whether somebody else is at work under a claim, and saves the token when releasing it. If both saved theirs, each would
-        only make the other's change fail. Should the holder die, the next call does it again."""
+        """Whether somebody else is at work under a claim, and saves token and webhook when releasing it. If both saved them, each
+        would only make the other's change fail. Should the holder die, the next call does it again."""
         return record.claim is not None and record.claim.id == self._holder_id
 
     def apply(self, record: Record) -> Record:
@@ -110,8 +104,7 @@ class RowUpdates:
         # With the same beat: the holder may have woken up since.
         if record.claim and record.claim == self._dead_claim and not self.may_have_ended:
             record = record.released()
-        is_by_others = self._lacked_webhook and self._has_webhook(record)
-        if self._webhook_is_registered is not None and not is_by_others:
+        if self._webhook_is_registered is not None and not is_left:
             record = record.with_webhook(self._webhook_hash if self._webhook_is_registered else None)
         record = self._with_session(record)
         if self._connect_again and record.is_disconnected:
@@ -135,7 +128,8 @@ class RowUpdates:
         return record.with_lost(None) if record.lost and self._seen_known else record
 
     def _is_newer(self, token: AccessToken, stored: AccessToken) -> bool:
-        return stored.expires_at + _AS_GOOD < token.expires_at or stored.text == self._platform.tokens.refused
+        """Not if both will be renewed at about the same time: several processes may have asked for a token each."""
+        return stored.expires_at < token.renew_at or stored.text == self._platform.tokens.refused
 
     def record_start(self, *, is_restart: bool = False) -> None:
         """To be called right before `start` is sent, under the claim; for a restart before `stop` as well."""
@@ -159,8 +153,10 @@ class RowUpdates:
 
     def save(self) -> None:
         """Raises UpstreamError, DeadlinePassed."""
-        start, began = self._start, self._clock.monotonic()
-        self._saved(self._invocation.rows.change(self.row, self._edit) or self.row, began)
+        start, began, before = self._start, self._clock.monotonic(), self.row
+        row = self._invocation.rows.change(before, self._edit)
+        if row is not None and row is not before:  # which needed no change, and was not read again
+            self._saved(row, began)
         self._forget(start)
 
     def save_under(self, claim: HeldClaim, *, release: bool = False) -> None:
@@ -170,14 +166,15 @@ class RowUpdates:
         self._forget(start)
 
     def _saved(self, row: Integration, began: float) -> None:
+        """It was read or written after `began`, by our monotonic clock."""
         self.is_now(row)
         self._invocation.memory.rows_saved.put(row.id, (row, began))
 
     def catch_up(self) -> None:
         """With what others in this process have saved since the row was read: what they noted need not be noted again."""
-        row, began = self._invocation.memory.rows_saved.get(self.row.id) or (self.row, 0.0)
-        if began > self._read_by:
-            self.is_now(row)
+        saved = self._invocation.memory.rows_saved.get(self.row.id)
+        if saved is not None and saved[1] > self._read_by:
+            self.is_now(saved[0])
 
     def _forget(self, start: _Start | None) -> None:
         """It is saved. Saved again, it would undo what others note of the session since then."""
@@ -191,7 +188,6 @@ class RowUpdates:
     def registering_webhook(self, patience: float | None = None) -> AbstractContextManager[None]:
         """Registers the webhook during the block: the next call does again what fails here."""
         self._webhook_is_registered = False
-        self._lacked_webhook = not self._has_webhook(self.record)
         return BestEffort(self._invocation, f"webhook {self.row.id}", self._register_webhook).alongside(patience)
 
     def _save_or_log(self) -> None:

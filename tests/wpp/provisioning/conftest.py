@@ -13,11 +13,13 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from emulator.clock import Clock
 from emulator.supabase.app import SupabaseApp
+from tests.support.alone import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.organizations import OneOrganization
+    from wpp.supabase.rows import Integration
 
 EXAMPLES = 10
 """Of each machine."""
@@ -30,6 +32,17 @@ def supabase() -> Iterator[SupabaseApp]:
     """Without a server: requests reach it by a call."""
     with closing(SupabaseApp(Clock())) as supabase:
         yield supabase
+
+
+@pytest.fixture
+def alone(supabase: SupabaseApp) -> Alone:
+    return Alone(supabase)
+
+
+@pytest.fixture
+def row(alone: Alone) -> Integration:
+    """Of a number that was connected before."""
+    return alone.connected_before()
 
 
 @pytest.fixture

@@ -13,15 +13,9 @@ from wpp.provisioning import claim as claims
 from wpp.provisioning.claim import ClaimLost, HeldClaim
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from wpp.clock import Tick
     from wpp.provisioning.record import Record
     from wpp.supabase.rows import Integration
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
 
 
 @pytest.fixture

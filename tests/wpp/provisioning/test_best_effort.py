@@ -14,18 +14,12 @@ from wpp.provisioning.client import stored_client
 from wpp.provisioning.updates import RowUpdates
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
 KEYS: dict[str, Any] = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1"}
 USED = {**KEYS, "wppPaired": False, "wppWebhookHash": WEBHOOK_HASH}
 QR = SessionState(State.QR_REQUIRED, "2@text")
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
 
 
 def updates_of(alone: Alone, row: Integration) -> tuple[RowUpdates, Invocation]:
@@ -63,7 +57,7 @@ def test_a_registered_webhook_is_noted(alone: Alone) -> None:
 
 
 def test_a_webhook_that_cannot_be_registered_is_told_of_and_stays_pending(alone: Alone) -> None:
-    updates, invocation = updates_of(alone, alone.insert(settings={**USED, "wppWebhookHash": None}))
+    updates, invocation = updates_of(alone, alone.insert(settings=USED))
     alone.instead("token", answer(200, {"token": "token"}))
     alone.instead("webhook", answer(400))
     with updates.registering_webhook():

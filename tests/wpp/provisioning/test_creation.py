@@ -28,15 +28,9 @@ from wpp.provisioning.options import KeyedRequest
 from wpp.provisioning.record import Record
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from wpp.supabase.rows import Integration
 
 THEIRS = {"wppClaim": {"id": "theirs", "beat": 1, "doing": "create"}}
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
 
 
 def test_a_first_client_takes_four_requests(alone: Alone) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.support.alone import GET, PATCH, POST, TIMED_OUT, Alone, answer
@@ -11,15 +9,7 @@ from wpp.errors import CreationInProgress, HolderRefused
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.number import primary_number
 
-if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
-
 THEIRS = {"wppClaim": {"id": "theirs", "beat": 1, "doing": "create"}}
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
 
 
 def test_somebody_else_is_waited_for_until_they_are_found_dead(alone: Alone) -> None:

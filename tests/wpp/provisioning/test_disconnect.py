@@ -7,28 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.alone import BEGIN, GET, LOST, PATCH, TIMED_OUT, Alone, answer
+from tests.support.alone import BEGIN, GET, LOST, PATCH, TIMED_OUT, UNKNOWN, Alone, answer
 from wpp.errors import CreationInProgress, NumberNotFound, SeveralNumbers
 from wpp.provisioning.disconnect import disconnect, disconnect_row
 from wpp.provisioning.options import Target
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from wpp.supabase.rows import Integration
 
 CALLER = ["auth.user", "rest.GET.profiles"]
 THEIRS = {"id": "theirs", "beat": 1, "doing": "create"}
-UNKNOWN = answer(404, {"error": "Session not found"})
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
-
-
-@pytest.fixture
-def row(alone: Alone) -> Integration:
-    return alone.connected_before()
 
 
 def disconnected(alone: Alone, target: Target = Target()) -> Integration:  # noqa: B008

@@ -6,28 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.alone import BEGIN, LOST, PATCH, Alone, answer
+from tests.support.alone import BEGIN, LOST, PATCH, UNKNOWN, Alone, answer
 from wpp.errors import NumberNotFound
 from wpp.provisioning.look import Look, look, qr_of
 from wpp.provisioning.options import Target
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from wpp.supabase.rows import Integration
 
 CALLER = ["auth.user", "rest.GET.profiles"]
 KEYS = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1"}
-UNKNOWN = answer(404, {"error": "Session not found"})
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
-
-
-@pytest.fixture
-def row(alone: Alone) -> Integration:
-    return alone.connected_before()
 
 
 def seen(alone: Alone, target: Target = Target()) -> Look:  # noqa: B008

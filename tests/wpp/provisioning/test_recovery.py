@@ -6,29 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.alone import BEGIN, GET, LOST, PATCH, REFUSED_KEY, Alone, answer
+from tests.support.alone import BEGIN, GET, LOOK, LOST, PATCH, REFUSED_KEY, UNKNOWN, Alone, answer
 from wpp.errors import SessionLost
 from wpp.platform.state import State
 from wpp.provisioning.options import KeyedRequest
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from wpp.supabase.rows import Integration
 
-UNKNOWN = answer(404, {"error": "Session not found"})
 GONE = "SessionGone: WPP Platform does not know the session (status)"
 REFUSED = "KeyRefused: WPP Platform refuses the organization's API key (token)"
-LOOK = ["qr", "status"]
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
-
-
-@pytest.fixture
-def row(alone: Alone) -> Integration:
-    return alone.connected_before()
 
 
 def forget_token(alone: Alone) -> Integration:
@@ -49,6 +36,18 @@ def test_a_session_that_is_unknown_once_is_only_looked_at_again(alone: Alone, ro
     # The token is a new one, and saved beside the second look.
     assert alone.calls() == [*LOOK, "token", PATCH, *LOOK, PATCH]
     assert "client_created" not in connected.invocation.upstream.trace.events
+
+
+def test_a_number_that_somebody_disconnects_meanwhile_is_not_connected_again(alone: Alone, row: Integration) -> None:
+    def disconnect() -> None:
+        alone.supabase.execute("update messenger_integrations set is_active = false where id = %s", row.id)
+        alone.write(wppDisconnected=True)
+
+    disconnect()
+    alone.instead("status", UNKNOWN)
+    alone.instead("token", disconnect)
+    alone.connect(alone.stored())
+    assert (alone.row()["is_active"], alone.settings()["wppDisconnected"]) == (False, True)
 
 
 def test_a_session_that_is_unknown_twice_is_asked_for_again(alone: Alone, row: Integration) -> None:

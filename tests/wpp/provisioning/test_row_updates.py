@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.alone import BEGIN, WEBHOOK_HASH, Alone
+from tests.support.alone import BEGIN, WEBHOOK_HASH, Alone, answer
 from wpp.platform.state import SessionState, State
 from wpp.platform.token import AccessToken
 from wpp.provisioning.claim import HeldClaim
@@ -15,7 +15,6 @@ from wpp.provisioning.options import KeyedRequest
 from wpp.provisioning.updates import RowUpdates
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
@@ -23,11 +22,6 @@ KEYS: dict[str, Any] = {"wppApiKey": "key_0123456789", "wppAccountNumber": "clie
 USED = {**KEYS, "wppPaired": False, "wppWebhookHash": WEBHOOK_HASH}
 THEIRS = {"wppClaim": {"id": "theirs", "beat": 1, "doing": "start"}}
 QR = SessionState(State.QR_REQUIRED, "2@text")
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
 
 
 def updates_of(
@@ -147,17 +141,63 @@ def test_a_row_that_is_gone_changes_nothing(alone: Alone) -> None:
 
 @pytest.mark.parametrize(
     ("stored", "is_saved"),
-    [(None, True), (("older", 400), True), (("newer", 900), False), (("same age", 500), False)],
+    [
+        (None, True),
+        (("expired", -1), True),
+        (("older", 479), True),
+        (("as good", 480), False),
+        (("newer", 900), False),
+    ],
 )
-def test_a_token_is_saved_if_it_lasts_longer_than_the_stored_one(
+def test_a_token_is_saved_unless_it_is_to_be_renewed_before_the_stored_one_ends(
     alone: Alone, stored: tuple[str, int] | None, is_saved: bool
 ) -> None:
     found = {"wppJwtToken": stored[0], "wppJwtExpiresAt": (BEGIN + stored[1]) * 1000} if stored else {}
     updates, _ = updates_of(alone, alone.insert(settings={**USED, **found}))
-    alone.runtime.memory.tokens.put(KEYS["wppApiKey"], AccessToken("token", BEGIN + 500.0, 900.0))
+    alone.runtime.memory.tokens.put(KEYS["wppApiKey"], AccessToken("token", BEGIN + 500.0, BEGIN + 480.0))
     updates.save()
     own = {"wppJwtToken": "token", "wppJwtExpiresAt": (BEGIN + 500) * 1000}
     assert alone.settings() == {**USED, **(own if is_saved else found)}
+
+
+# Others in the same process
+
+
+def test_a_row_that_another_call_has_saved_since_is_caught_up_with(alone: Alone) -> None:
+    ours, _ = updates_of(alone, alone.insert(settings=USED))
+    theirs, _ = updates_of(alone, ours.row)
+    alone.passed += 1
+    theirs.observe(QR)
+    theirs.save()
+    ours.observe(QR)
+    ours.catch_up()
+    assert ours.are_saved
+    assert ours.row == alone.stored()
+
+
+def test_but_not_with_one_that_may_be_older_than_ours(alone: Alone) -> None:
+    theirs, _ = updates_of(alone, alone.insert(settings=USED))
+    theirs.observe(QR)
+    theirs.save()
+    alone.write(wppQrShown=None, wppStartedAt=7)  # another process starts the session
+    ours, _ = updates_of(alone, alone.stored())  # in the same instant, by our clock
+    ours.observe(QR)
+    ours.catch_up()
+    ours.save()
+    assert alone.settings() == {**USED, "wppStartedAt": 7, "wppQrShown": True}
+
+
+def test_nor_with_one_that_needed_no_change_and_was_not_read_again(alone: Alone) -> None:
+    idle, _ = updates_of(alone, alone.insert(settings={**USED, "wppQrShown": True}))
+    alone.write(wppQrShown=None, wppStartedAt=7)
+    ours, _ = updates_of(alone, alone.stored())
+    alone.passed += 1
+    idle.save()
+    assert alone.calls() == []
+    ours.observe(QR)
+    ours.catch_up()
+    ours.save()
+    assert alone.settings() == {**USED, "wppStartedAt": 7, "wppQrShown": True}
 
 
 # The claim of somebody else
@@ -188,17 +228,18 @@ def test_a_claim_whose_holder_woke_up_since_is_left_alone(alone: Alone) -> None:
 def test_token_and_webhook_are_left_to_whoever_is_at_work(alone: Alone) -> None:
     row = alone.insert(settings={**KEYS, "wppPaired": False, **THEIRS})
     updates, _ = updates_of(alone, row)
-    alone.runtime.memory.tokens.put(KEYS["wppApiKey"], AccessToken("token", BEGIN + 500.0, 900.0))
+    alone.runtime.memory.tokens.put(KEYS["wppApiKey"], AccessToken("token", BEGIN + 500.0, BEGIN + 480.0))
+    alone.instead("webhook", answer(200, {}))
+    with updates.registering_webhook():
+        pass
     updates.may_have_ended = False
     assert updates.are_saved
-    assert not updates.needs_webhook
     updates.observe(QR)
     updates.save()
     assert alone.settings() == {**row.settings, "wppQrShown": True}
     alone.write(wppClaim=None)
-    later, _ = updates_of(alone, alone.stored())
-    assert not later.are_saved
-    assert later.needs_webhook
+    updates.is_now(alone.stored())
+    assert not updates.are_saved
 
 
 # Starts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jose import jwt
 
-from tests.support.alone import BEGIN, GET, PATCH, POST, Alone, answer
+from tests.support.alone import BEGIN, GET, LOOK, PATCH, POST, Alone, answer
 from wpp.errors import Forbidden, IdempotencyKeyReused, NotConfigured, NumberNotFound, OrganizationNotFound
 from wpp.provisioning.access import organization_of_caller
 from wpp.provisioning.number import further_number, primary_number
@@ -22,13 +22,7 @@ if TYPE_CHECKING:
 
 CALLER = ["auth.user", "rest.GET.profiles"]
 CREATED = [POST, "create", "token", PATCH, "webhook", "qr", "status", PATCH]
-LOOK = ["qr", "status"]
 ADD, RECREATE = Options(add_new=True), Options(force_recreate=True)
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
 
 
 def connected(alone: Alone, **asked_for: Any) -> Connection:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.alone import BEGIN, PATCH, REFUSED_KEY, WEBHOOK_HASH, Alone, answer
+from tests.support.alone import BEGIN, LOOK, PATCH, REFUSED_KEY, UNKNOWN, WEBHOOK_HASH, Alone, answer
 from wpp.errors import KeyRefused, SessionGone
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import ensure_token, stored_client, wait_for_token
@@ -17,20 +17,12 @@ from wpp.provisioning.unscanned import unscanned_warning
 from wpp.runtime import Memory
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from wpp.supabase.rows import Integration
 
-LOOK = ["qr", "status"]
-UNKNOWN = answer(404, {"error": "Session not found"})
 UNSCANNED = (
     "three QRs in a row were not scanned to the end: if the phone asks for a passkey or says 'Continue on WhatsApp Web', "
     "the platform may be unable to answer it; link the number from a phone without a passkey"
 )
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
 
 
 @pytest.fixture

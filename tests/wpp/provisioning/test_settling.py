@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.alone import Alone, answer
+from tests.support.alone import UNKNOWN, Alone, answer
 from wpp.errors import SessionGone, UpstreamBroken
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import stored_client
@@ -18,7 +18,6 @@ from wpp.provisioning.settling import seconds_left, settled_state
 if TYPE_CHECKING:
     from emulator.supabase.app import SupabaseApp
 
-UNKNOWN = answer(404, {"error": "Session not found"})
 OFFLINE = answer(200, {"status": "offline"})
 
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.alone import BEGIN, GET, LOST, LOST_AFTERWARDS, PATCH, TIMED_OUT, Alone, answer
+from tests.support.alone import BEGIN, GET, LOOK, LOST, LOST_AFTERWARDS, PATCH, TIMED_OUT, Alone, answer, started
 from wpp.platform.state import State
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from wpp.supabase.rows import Integration
 
-LOOK = ["qr", "status"]
 SETTLING = ["status"] * 21  # every half second of ten
 DEAD_START = {"id": "theirs", "beat": 1, "doing": "start"}
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
 
 
 @pytest.fixture
@@ -28,11 +21,6 @@ def ended(alone: Alone) -> Integration:
     row = alone.connected_before()
     alone.platform.disconnect(alone.session().name)
     return row
-
-
-def started(row: Integration, **more: Any) -> dict[str, Any]:
-    """Its settings after a start two minutes later."""
-    return {**row.settings, "wppStartedAt": (BEGIN + 120) * 1000, **more}
 
 
 def test_an_ended_session_is_started_under_a_claim(alone: Alone, ended: Integration) -> None:

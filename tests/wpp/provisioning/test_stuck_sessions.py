@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.alone import BEGIN, GET, LOST, PATCH, Alone, answer
+from tests.support.alone import BEGIN, GET, LOOK, LOST, PATCH, Alone, answer, started
 from wpp.platform.state import State
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from wpp.supabase.rows import Integration
-
-LOOK = ["qr", "status"]
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
 
 
 @pytest.fixture
@@ -26,11 +18,6 @@ def stuck(alone: Alone) -> Integration:
     row = alone.connected_before()
     alone.platform.stick(alone.session().name)
     return row
-
-
-def started(row: Integration, **more: Any) -> dict[str, Any]:
-    """Its settings after a start two minutes later."""
-    return {**row.settings, "wppStartedAt": (BEGIN + 120) * 1000, **more}
 
 
 def test_a_stuck_session_is_stopped_and_started_again(alone: Alone, stuck: Integration) -> None:

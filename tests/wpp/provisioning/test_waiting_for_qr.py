@@ -6,22 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.alone import LOST, PATCH, Alone, answer
+from tests.support.alone import LOST, PATCH, UNKNOWN, Alone, answer
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.session import pause_after
 from wpp.recent import Shared
 
 if TYPE_CHECKING:
-    from emulator.supabase.app import SupabaseApp
     from tests.support.alone import Connected
 
-UNKNOWN = answer(404, {"error": "Session not found"})
 STARTING = SessionState(State.STARTING)
-
-
-@pytest.fixture
-def alone(supabase: SupabaseApp) -> Alone:
-    return Alone(supabase)
 
 
 def starting(alone: Alone, seconds: float = 28.0, delay: float = 1000.0) -> Connected:
