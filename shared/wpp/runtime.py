@@ -58,8 +58,9 @@ class Memory:
         """By row: id and beat of the claim last seen there, and since when it has been seen unchanged, by our monotonic clock."""
         self.looks: Recent[Shared[SessionState]] = Recent(_CLAIMS)
         """By API key: the last look at a session whose QR is waited for."""
-        self.waited_for = Present()
-        """API keys of the sessions whose QR is waited for."""
+        self.looked_for = Present()
+        """What is looked for again and again: a QR by API key, as all who wait for one share the looks; a creation by those who
+        wait for it."""
         self.unscanned: Recent[tuple[str, int]] = Recent()
         """By API key: a digest of the last QR seen, and how many there were since a phone was linked."""
         self.rows_saved: Recent[tuple[Integration, float]] = Recent()

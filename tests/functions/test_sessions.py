@@ -154,6 +154,6 @@ def test_a_process_that_waits_for_many_sessions_looks_at_each_less_often(
     looked = caller.stack.platform_server.count("qr")
     with ExitStack() as others:
         for number in range(sessions - 1):
-            others.enter_context(waiting.memory.waited_for.using(f"another's {number}"))
+            others.enter_context(waiting.memory.looked_for.using(f"another's {number}"))
         connect(waiting.begin("wpp-provision", "id"), caller.token, wait=True)
     assert fewest <= caller.stack.platform_server.count("qr") - looked <= most

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from wpp.clock import Clock
-from wpp.provisioning.session import pause_after
+from wpp.provisioning.pauses import pause_after
 from wpp.recent import Present, Recent, Shared
 
 

@@ -27,6 +27,7 @@ from wpp.provisioning.claim import ClaimLost, HeldClaim
 from wpp.provisioning.client import Client, platform_client, stored_client, wait_for_token
 from wpp.provisioning.decide import Create, Decision, Fail, Insert, Take, Use, Wait, decide
 from wpp.provisioning.liveness import DEAD_AFTER, Liveness
+from wpp.provisioning.pauses import pause_after
 from wpp.provisioning.record import Record, record_of
 from wpp.supabase.rows import MESSENGER_TYPE, PROVIDER
 
@@ -93,7 +94,7 @@ class Creation:
         return record.completed(self._credentials, self._upstream.clock.now())
 
     def _obtain(self, row: Integration | None) -> Client:
-        looks = 0
+        began: float | None = None
         while True:
             match self._decide(row):
                 case Insert():
@@ -111,8 +112,9 @@ class Creation:
                         self._claim = self._new_claim()
                         row = self._look()
                 case Wait(claim):
-                    self._awaited, looks = claim.id, looks + 1
-                    row = self._look_again(looks)
+                    now = self._upstream.clock.monotonic()
+                    self._awaited, began = claim.id, now if began is None else began
+                    row = self._look_again(row, waited=now - began)
                 case Fail(failure):
                     raise HolderRefused(failure.code, failure.problem)
                 case Use(usable):
@@ -138,12 +140,15 @@ class Creation:
     def _look(self) -> Integration | None:
         return self._number.find(self._rows.of_organization(self._number.organization_id))
 
-    def _look_again(self, looks: int) -> Integration | None:
+    def _look_again(self, row: Integration | None, waited: float) -> Integration | None:
+        """The row after a pause: as this process has saved it meanwhile, or else as it is read."""
+        memory, looked = self._invocation.memory, self._upstream.clock.monotonic()
         try:
-            # Often at first: a creation takes a second, and those who wait for it should not wait much longer.
-            attempt = min(1 + looks // 4, 4)
-            self._upstream.pause(attempt, "waiting for another request that creates this connection")
-            return self._look()
+            with memory.looked_for.using(self._claim.id):
+                pause = pause_after(waited, len(memory.looked_for))
+                self._upstream.deadline.sleep(pause, "waiting for another request that creates this connection")
+                saved = memory.rows_saved.get(row.id) if row else None
+                return saved[0] if saved is not None and saved[1] > looked else self._look()
         except (DeadlinePassed, UpstreamTimeout) as error:
             if isinstance(error, UpstreamTimeout) and self._upstream.deadline.remaining() > 0:
                 raise

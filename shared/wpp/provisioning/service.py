@@ -64,6 +64,7 @@ def connect(
         session, state = _connected(invocation, organization, number, keyed, recreate=recreate)
     if wait:
         state = session.wait_for_qr(state)
+    session.finish()
     return _connection(session, state, is_repeated=is_repeated)
 
 

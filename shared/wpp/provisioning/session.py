@@ -12,6 +12,7 @@ from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import ensure_token
 from wpp.provisioning.live import live_state, with_qr
+from wpp.provisioning.pauses import SHORTEST_PAUSE, pause_after
 from wpp.provisioning.start import Start
 from wpp.provisioning.unscanned import unscanned_warning
 from wpp.provisioning.updates import WEBHOOK_PATIENCE, RowUpdates
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.15, 1.0
-"""Seconds between two looks for a QR; in between, a share of the time waited, so that a late one is not missed by much."""
-_SHARE_OF_THE_WAIT = 0.08
-_PAUSE_PER_SESSION = 0.01
-"""Seconds for each that this process waits for, so that all together look about a hundred times a second, up to LONGEST_PAUSE."""
 _LONGEST_PAUSE = 2.0  # seconds between two looks while they fail
 _STATUS_EVERY = 5  # looks for the QR between two looks at the status
 
@@ -105,7 +101,7 @@ class Session:
 
         Running out of time is not a failure: the session is then still starting.
         """
-        with self._invocation.memory.waited_for.using(self.credentials.api_key):
+        with self._invocation.memory.looked_for.using(self.credentials.api_key):
             return self._waited_for_qr(state)
 
     def _waited_for_qr(self, state: SessionState) -> SessionState:
@@ -123,7 +119,7 @@ class Session:
                     state = self._start.of_ended_session()
                     began = clock.monotonic() if self._start.was_sent else began
                 self._note(state)  # the next look may not tell it any more
-                pause = pause_after(clock.monotonic() - began, len(self._invocation.memory.waited_for))
+                pause = pause_after(clock.monotonic() - began, len(self._invocation.memory.looked_for))
             except (*AMBIGUOUS, SessionGone) as error:  # a single "unknown session" is not believed
                 trouble = error
                 pause = max(error.retry_after or 0.0, min(2 * pause, _LONGEST_PAUSE))
@@ -141,6 +137,13 @@ class Session:
         patience = min(pause, self._upstream.deadline.remaining())
         return look.result(pause / 2, patience, self._upstream.clock, lambda: self._look(with_status=with_status))
 
+    def finish(self) -> None:
+        """Registers the webhook after all where that was left to somebody else who was at work and who has not done it."""
+        if self._updates.needs_webhook:
+            with self._updates.registering_webhook():
+                pass
+            self._save()
+
     def _read(self, *, is_new: bool) -> SessionState:
         """Status and QR in one round trip, and beside them what is still to be done for the row."""
         ensure_token(self._invocation, self._client)
@@ -150,7 +153,7 @@ class Session:
                 activation = stack.enter_context(self._upstream.alongside(self._updates.save))
             elif not is_new and not self._updates.are_saved:
                 stack.enter_context(self._updates.saving())
-            if self._updates.needs_webhook:
+            if self._updates.needs_webhook and not self._updates.are_left_to_holder:
                 stack.enter_context(self._updates.registering_webhook(WEBHOOK_PATIENCE if is_new else None))
             state = live_state(self._invocation, self._platform)
         if activation:
@@ -176,8 +179,3 @@ class Session:
         if not self._updates.are_saved:
             with self._updates.saving():
                 pass
-
-
-def pause_after(waited: float, sessions: int) -> float:
-    """Seconds until the next look for a QR after so many seconds of waiting, in a process that waits for so many sessions."""
-    return min(max(SHORTEST_PAUSE, _SHARE_OF_THE_WAIT * waited, _PAUSE_PER_SESSION * sessions), LONGEST_PAUSE)

@@ -87,9 +87,13 @@ class RowUpdates:
             return not self._webhook_is_registered
         return self.record.webhook_pending or self.record.webhook_hash != self._webhook_hash
 
-    def _is_left_to_holder(self, record: Record) -> bool:
+    @property
+    def are_left_to_holder(self) -> bool:
         """Whether somebody else is at work under a claim, and saves token and webhook when releasing it. If both saved them, each
-        would only make the other's change fail. Should the holder die, the next call does it again."""
+        would only make the other's change fail."""
+        return self._are_left_to_holder(self.record)
+
+    def _are_left_to_holder(self, record: Record) -> bool:
         return record.claim is not None and record.claim.id == self._holder_id
 
     def apply(self, record: Record) -> Record:
@@ -98,7 +102,7 @@ class RowUpdates:
 
     def _applied(self, record: Record) -> Record:
         token, stored = self._platform.tokens.current, record.token
-        is_left = self._is_left_to_holder(record)
+        is_left = self._are_left_to_holder(record)
         if token and not is_left and (stored is None or (stored.text != token.text and self._is_newer(token, stored))):
             record = record.with_token(token)
         # With the same beat: the holder may have woken up since.

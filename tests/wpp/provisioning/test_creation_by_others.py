@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.support.alone import GET, PATCH, POST, TIMED_OUT, Alone, answer
 from wpp.errors import CreationInProgress, HolderRefused
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.number import primary_number
+from wpp.provisioning.pauses import pause_after
 
 THEIRS = {"wppClaim": {"id": "theirs", "beat": 1, "doing": "create"}}
 
@@ -18,19 +21,46 @@ def test_somebody_else_is_waited_for_until_they_are_found_dead(alone: Alone) -> 
     client = Creation(invocation, primary_number(alone.organization_id)).obtain(row)
     assert client.row.id == row.id
     assert client.was_created
-    assert alone.waits == [*[0.2] * 3, *[0.4] * 4, *[0.8] * 4, 1.6]
-    assert alone.calls() == [*[GET] * 12, PATCH, "create", "token", PATCH]
+    assert sum(alone.waits) == pytest.approx(6, abs=0.5)
+    assert alone.calls() == [*[GET] * len(alone.waits), PATCH, "create", "token", PATCH]
     assert invocation.upstream.trace.events == {"claim_taken_over": 1, "client_created": 1}
 
 
-def test_looks_for_somebody_elses_client_come_every_1_6_seconds_in_the_end(alone: Alone) -> None:
-    claims = [{"wppClaim": {"id": "theirs", "beat": beat, "doing": "create"}} for beat in range(25)]
+def test_looks_for_somebody_elses_client_come_at_a_share_of_the_time_waited(alone: Alone) -> None:
+    claims = [{"wppClaim": {"id": "theirs", "beat": beat, "doing": "create"}} for beat in range(60)]
     row = alone.insert(settings=claims[0])
     alone.instead(GET, *[lambda beat=beat: alone.write(**beat) for beat in claims])
     with pytest.raises(CreationInProgress):
         alone.obtain(row)
-    assert alone.waits[11:] == [1.6] * len(alone.waits[11:])
-    assert len(alone.waits) == 24
+    waited = [sum(alone.waits[:looks]) for looks in range(len(alone.waits))]
+    assert alone.waits == pytest.approx([pause_after(seconds, 1) for seconds in waited])
+
+
+def test_they_come_less_often_where_many_look(alone: Alone) -> None:
+    row, looked_for = alone.insert(settings=THEIRS), alone.runtime.memory.looked_for
+    counts: list[int] = []
+    alone.instead(GET, lambda: counts.append(len(looked_for)))
+    with ExitStack() as others:
+        for number in range(49):
+            others.enter_context(looked_for.using(f"another's {number}"))
+        with pytest.raises(CreationInProgress):
+            alone.obtain(row, 2)
+        assert len(looked_for) == 49
+    assert set(alone.waits) == {0.5}
+    assert counts == [50]
+
+
+@pytest.mark.parametrize(("later", "reads"), [(0.1, []), (0.0, [GET])])
+def test_a_row_that_this_process_has_saved_since_the_last_look_is_not_read(
+    alone: Alone, later: float, reads: list[str]
+) -> None:
+    row = alone.insert(settings=THEIRS)
+    alone.write(wppApiKey="key_0123456789", wppAccountNumber="client_1", wppClaim=None)
+    saved = alone.stored(), alone.clock.monotonic() + later
+    alone.runtime.memory.rows_saved.put(row.id, saved)
+    client = alone.obtain(row)
+    assert client.platform.credentials == ("key_0123456789", "client_1")
+    assert (alone.waits, alone.calls()) == ([0.15], reads)
 
 
 def test_the_client_that_somebody_else_has_made_meanwhile_is_used(alone: Alone) -> None:
@@ -48,14 +78,14 @@ def test_whoever_waits_until_their_deadline_is_told_to_come_back(alone: Alone) -
     with pytest.raises(CreationInProgress) as caught:
         alone.obtain(row, 4)
     assert caught.value.retry_after == 6
-    assert alone.calls() == [GET] * 8
+    assert alone.calls() == [GET] * 20
 
 
 @pytest.mark.parametrize(
     ("seconds", "error"),
     [
-        (6.7, f"UpstreamTimeout: Supabase did not answer in time ({GET})"),
-        (6.8, "CreationInProgress: The connection is being created by another request; try again shortly"),
+        (6.8, f"UpstreamTimeout: Supabase did not answer in time ({GET})"),
+        (6.9, "CreationInProgress: The connection is being created by another request; try again shortly"),
     ],
 )
 def test_a_look_that_fails_is_an_error_unless_it_took_all_the_time(alone: Alone, seconds: float, error: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jose import jwt
 
-from tests.support.alone import BEGIN, GET, LOOK, PATCH, POST, Alone, answer
+from tests.support.alone import BEGIN, GET, LOOK, PATCH, POST, WEBHOOK_HASH, Alone, answer
 from wpp.errors import Forbidden, IdempotencyKeyReused, NotConfigured, NumberNotFound, OrganizationNotFound
 from wpp.provisioning.access import organization_of_caller
 from wpp.provisioning.number import further_number, primary_number
@@ -61,6 +61,20 @@ def test_a_qr_is_waited_for_only_where_that_is_wanted(alone: Alone) -> None:
     assert alone.waits == [0.15] * 7
 
 
+@pytest.mark.parametrize("is_done", [False, True])
+def test_the_webhook_is_left_to_whoever_is_at_work_and_registered_in_the_end_if_they_have_not(
+    alone: Alone, is_done: bool
+) -> None:
+    claim = {"id": "theirs", "beat": 1, "doing": "start"}
+    alone.connected_before(wppClaim=claim, wppWebhookPending=True, wppWebhookHash=None)
+    if is_done:
+        done = {"wppClaim": None, "wppWebhookPending": None, "wppWebhookHash": WEBHOOK_HASH}
+        alone.instead("status", lambda: alone.write(**done))
+    assert connected(alone, wait=True).status == "qr_issued"
+    # What was registered beside them is for them to save.
+    assert alone.calls() == [*CALLER, *LOOK, PATCH, *([GET, PATCH] if is_done else ["webhook"])]
+
+
 def test_a_number_is_named_by_its_row_or_its_session(alone: Alone) -> None:
     row = alone.connected_before()
     further = connected(alone, options=ADD, idempotency_key="key")
@@ -81,7 +95,7 @@ def test_a_number_that_somebody_is_just_creating_is_waited_for_also_by_whoever_w
     alone.write(wppClaim=theirs)
     alone.instead(GET, lambda: alone.write(wppClaim=None))
     assert connected(alone, options=ADD).integration_id == row.id
-    assert alone.waits == [0.2]
+    assert alone.waits == [0.15]
 
 
 def test_a_recreation_replaces_the_client_once_for_its_key(alone: Alone) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.alone import LOST, PATCH, UNKNOWN, Alone, answer
 from wpp.platform.state import SessionState, State
-from wpp.provisioning.session import pause_after
+from wpp.provisioning.pauses import pause_after
 from wpp.recent import Shared
 
 if TYPE_CHECKING:
@@ -152,14 +152,14 @@ def test_a_look_that_finds_the_phone_after_the_scan_is_noted(alone: Alone) -> No
 def test_the_process_knows_which_sessions_are_waited_for(alone: Alone) -> None:
     connected = starting(alone, delay=0.1)
     counts = []
-    alone.instead("qr", lambda: counts.append(len(alone.runtime.memory.waited_for)))
+    alone.instead("qr", lambda: counts.append(len(alone.runtime.memory.looked_for)))
     connected.session.wait_for_qr(connected.state)
     assert counts == [1]
-    alone.instead("qr", lambda: counts.append(len(alone.runtime.memory.waited_for)))
-    with alone.runtime.memory.waited_for.using(connected.session.credentials.api_key):
+    alone.instead("qr", lambda: counts.append(len(alone.runtime.memory.looked_for)))
+    with alone.runtime.memory.looked_for.using(connected.session.credentials.api_key):
         connected.session.wait_for_qr(connected.state)
     assert counts == [1, 1]  # another who waits for the same one
-    assert len(alone.runtime.memory.waited_for) == 0
+    assert len(alone.runtime.memory.looked_for) == 0
 
 
 @pytest.mark.parametrize(("ago", "is_shared"), [(0.07, True), (0.08, False)])
