@@ -54,6 +54,7 @@ class HeldClaim:
         self._lock = threading.Lock()
         self._beat = 0
         self._confirmed_at = 0.0
+        self._changed_at = 0.0
         self._row_id: str | None = None
         self._ticker: Ticker | None = None
 
@@ -113,6 +114,7 @@ class HeldClaim:
 
         Raises ClaimLost, UpstreamError, DeadlinePassed.
         """
+        self._changed_at = self._clock.monotonic()
         row = self._change(self._invocation.rows, change, active=active, doing=doing, release=release)
         if release:
             self.drop()
@@ -219,6 +221,9 @@ class HeldClaim:
     def _tick(self, worker: threading.Thread) -> float | None:
         if not _is_alive(worker) or self._invocation.upstream.deadline.remaining() <= 0:
             return None
+        left = self._changed_at + BEAT_SECONDS - self._clock.monotonic()
+        if left > 0:  # a change brings a new beat, and while it is under way, another one would only make it fail
+            return left
         try:
             self._change(self._beat_rows, lambda record: record, attempts=_BEAT_ATTEMPTS)
         except (ClaimLost, DeadlinePassed):

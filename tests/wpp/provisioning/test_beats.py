@@ -138,6 +138,7 @@ def test_what_nobody_foresaw_is_logged_and_the_beats_go_on(
 def test_a_beat_says_what_the_holder_does_next(alone: Alone, row: Integration) -> None:
     claim, tick = taken(alone, row)
     claim.change(unchanged, doing="start")
+    alone.passed += 2
     tick()
     assert claim.doing == "start"
     assert stored_claim(alone) == {"id": claim.id, "beat": 2, "doing": "start", "expiresAt": (BEGIN + 37) * 1000}
@@ -145,6 +146,7 @@ def test_a_beat_says_what_the_holder_does_next(alone: Alone, row: Integration) -
 
 def test_a_beat_takes_nothing_back_of_a_change_whose_response_is_on_its_way(alone: Alone, row: Integration) -> None:
     claim, tick = taken(alone, row)
+    alone.takes(PATCH, 2)
     alone.instead(PATCH, LOST_AFTERWARDS)
     alone.instead(GET, tick)
     claim.change(unchanged, doing="start")
@@ -160,6 +162,7 @@ def test_a_claim_that_other_code_wiped_out_is_put_back_as_it_was(alone: Alone, r
     claim, tick = taken(alone, row)
     claim.change(unchanged, doing="start")
     alone.write(wppClaim=None)
+    alone.passed += 2
     tick()
     assert stored_claim(alone) == {"id": claim.id, "beat": 2, "doing": "start", "expiresAt": (BEGIN + 37) * 1000}
 
@@ -179,17 +182,44 @@ def test_a_claim_after_which_somebody_else_was_at_work_is_lost(
     after = alone.settings()
     with pytest.raises(ClaimLost):
         claim.change(unchanged)
+    alone.passed += 2
     assert tick() is None
     assert alone.settings() == after
 
 
 def test_a_beat_between_two_changes_is_never_repeated(alone: Alone, row: Integration) -> None:
     claim, tick = taken(alone, row)
+    alone.takes(PATCH, 2)
     alone.instead(PATCH, tick)  # while the change is on its way
     claim.change(unchanged)
     held = stored_claim(alone)
     assert held
     assert held["beat"] == 3
+
+
+def test_a_change_is_a_beat_too_and_the_next_one_comes_two_seconds_after_it(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    alone.passed += 1.5
+    pauses = []
+    alone.instead(PATCH, lambda: pauses.append(tick()))  # while the change is on its way
+    claim.change(unchanged)
+    alone.passed += 1.5
+    pauses.append(tick())
+    assert pauses == [2, 0.5]
+    assert alone.calls() == [PATCH]
+    alone.passed += 0.5
+    assert tick() == 2
+    assert alone.calls() == [PATCH]
+
+
+def test_a_change_that_is_on_its_way_for_long_does_not_keep_back_the_beats(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    alone.takes(PATCH, 2)
+    pauses: list[float | None] = []
+    alone.instead(PATCH, lambda: pauses.append(tick()))
+    claim.change(unchanged)
+    assert pauses == [2]
+    assert alone.calls() == [PATCH, PATCH, GET, PATCH]
 
 
 def test_a_change_whose_response_is_lost_is_found_made(alone: Alone, row: Integration) -> None:
