@@ -72,11 +72,16 @@ class _Connection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """Whether it can carry another request; if not, urllib3 opens a new connection."""
-        if self._answered is None or self._idle() > MAX_IDLE:
+        if self.sock is None or self._answered is None or self._idle() > MAX_IDLE:
             return False
-        # Bytes that a server sent after its response may be decrypted already, and then do not show on the socket.
-        beyond = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
-        return not beyond and super().is_connected
+        try:
+            self.sock.settimeout(0.0)
+            self.sock.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True  # it is open, and nothing was sent that no request has asked for
+        except OSError:
+            pass
+        return False
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
         bounded = self.sock

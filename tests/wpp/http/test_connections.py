@@ -61,19 +61,25 @@ def test_what_must_not_be_sent_twice_gets_a_new_connection_sooner(
     assert connections.MAX_IDLE_BEFORE_POST < 5  # after which Node.js closes it
 
 
-def test_a_connection_that_the_server_closed_is_not_used_again(transport: Transport) -> None:
-    ended = threading.Event()
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_connection_that_the_server_closed_is_not_used_again(transport: Transport, *, reset: bool) -> None:
+    answered, ended = threading.Event(), threading.Event()
 
     def talk(connection: socket.socket) -> None:
         connection.sendall(OK)
-        connection.shutdown(socket.SHUT_WR)
+        answered.wait(5)
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOTHING)
+        connection.close()
         ended.set()
 
     with serving(talk) as server:
         for _ in range(3):
-            assert get(transport, server.url).status == 200
+            assert transport.send("POST", f"{server.url}/", {}, None, 2.0).status == 200
+            answered.set()
             ended.wait(5)
-            ended.clear()
+            for event in (answered, ended):
+                event.clear()
         assert server.connections == 3
 
 
