@@ -34,6 +34,7 @@ class Case(NamedTuple):
     fault: Literal["hang", "respond"]
     """`respond` is with status 500."""
     answer: str
+    """Or one of several, with "or" between them: where all the time goes by, it depends on what is waited for in the end."""
     seconds: float
     requests: int
 
@@ -46,7 +47,7 @@ CASES = (
     Case("new", "token", "hang", "platform_timeout", 28, 26),
     Case("new", "status", "hang", "platform_timeout", 28, 30),
     Case("new", "webhook", "hang", "qr_issued", 3.5, 13),
-    Case("offline", "start", "hang", "deadline_passed", 28, 60),
+    Case("offline", "start", "hang", "deadline_passed or platform_timeout", 28, 60),
     Case("known", "rest.GET.profiles", "hang", "supabase_timeout", 28, 5),
     Case("known", "qr", "hang", "platform_timeout", 28, 10),
     Case("connected", f"rest.PATCH.{ROWS}", "hang", "connected", 1, 6),
@@ -88,7 +89,7 @@ def _problem(case: Case) -> str | None:
         took, requests = time.monotonic() - began, len(invocation.upstream.trace.requests)
         stack.supabase_server.clear_faults()
         stack.platform_server.clear_faults()
-    is_kept = answer == case.answer and took < case.seconds + MARGIN and requests <= case.requests
+    is_kept = answer in case.answer.split(" or ") and took < case.seconds + MARGIN and requests <= case.requests
     return None if is_kept else f"{case}: {answer} after {took:.1f} s and {requests} requests"
 
 
