@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
 
 from emulator.supabase.postgres.databases import SCHEMA, databases
 from emulator.supabase.postgrest.schema import read_schema
@@ -41,17 +40,18 @@ class Transaction:
         self._reads = reads
         self._begun = False
 
-    def fetch(self, statement: sql.Composed | sql.SQL, parameters: Mapping[str, object]) -> tuple[Any, ...]:
+    def fetch(self, statement: str, parameters: Mapping[str, object]) -> tuple[Any, ...]:
         """The only row of a statement. Raises psycopg.Error."""
+        query = statement.encode()
         if self._begun:
-            return _only_row(self._connection.execute(statement, parameters))
+            return _only_row(self._connection.execute(query, parameters))
         # One round trip. What is sent together and without BEGIN is a transaction too, so one that reads needs no COMMIT.
         with self._connection.pipeline():
             if not self._reads:
                 self._begun = True
                 self._connection.execute("begin")
             self._connection.execute(_SETTINGS, [list(self._settings), list(self._settings.values())])
-            return _only_row(self._connection.execute(statement, parameters))
+            return _only_row(self._connection.execute(query, parameters))
 
     def end(self) -> None:
         if self._begun:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg import sql
-
 from emulator.messages import Response
 from emulator.supabase.postgrest.errors import out_of_range
 from emulator.supabase.postgrest.ranges import apply_range, content_range
@@ -40,6 +38,6 @@ def read(call: Call) -> Response:
 def _planned(call: Call) -> int:
     """How many rows PostgreSQL's planner expects."""
     parameters = Parameters()
-    explained = sql.SQL("explain (format json) {}").format(count_query(call.node, parameters))
+    explained = f"explain (format json) {count_query(call.node, parameters)}"
     (plans,) = call.transaction.fetch(explained, parameters)
     return int(plans[0]["Plan"]["Plan Rows"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg import sql
-
 from emulator.supabase.postgrest.plan import embedded_condition
 from emulator.supabase.postgrest.query import Condition, Group
 from emulator.supabase.postgrest.schema import SCHEMA
@@ -45,29 +43,31 @@ _FULL_TEXT = {
 }
 _IS = {"null": "null", "not_null": "not null", "true": "true", "false": "false", "unknown": "unknown"}
 _JSON_TYPES = ("json", "jsonb")
-NOTHING = sql.SQL("")
+NOTHING = ""
 
 
 class Parameters(dict[str, object]):
     """The values of one statement, by the names of their placeholders."""
 
-    def add(self, value: object) -> sql.Placeholder:
+    def add(self, value: object) -> str:
+        """The placeholder of a value."""
         name = f"p{len(self)}"
         self[name] = value
-        return sql.Placeholder(name)
+        return f"%({name})s"
 
 
-def identifier(*names: str) -> sql.Composable:
-    # PostgreSQL would cut a name off at a NUL. A percent sign is the placeholders' own: psycopg wants it twice.
-    return sql.Identifier(*(name.split("\0")[0].replace("%", "%%") for name in names))
+def quoted(text: str, mark: str) -> str:
+    # A percent sign is the placeholders' own: psycopg wants it twice.
+    return mark + text.replace(mark, 2 * mark).replace("%", "%%") + mark
 
 
-def table_name(table: Table) -> sql.Composable:
+def identifier(*names: str) -> str:
+    # PostgreSQL would cut a name off at a NUL.
+    return ".".join(quoted(name.split("\0")[0], '"') for name in names)
+
+
+def table_name(table: Table) -> str:
     return identifier(SCHEMA, table.name)
-
-
-def join(separator: str, parts: Iterable[sql.Composable]) -> sql.Composable:
-    return sql.SQL(separator).join(list(parts))
 
 
 class Fragments:
@@ -79,104 +79,101 @@ class Fragments:
     def __init__(
         self,
         node: Node,
-        qualifier: sql.Composable,
+        qualifier: str,
         parameters: Parameters,
-        exists: Callable[[Node], sql.Composable] | None = None,
+        exists: Callable[[Node], str] | None = None,
     ) -> None:
         self._node = node
         self._qualifier = qualifier
         self._parameters = parameters
         self._exists = exists
 
-    def column(self, name: str) -> sql.Composable:
-        return sql.SQL("{}.{}").format(self._qualifier, sql.SQL("*") if name == "*" else identifier(name))
+    def column(self, name: str) -> str:
+        return f"{self._qualifier}.*" if name == "*" else _member(self._qualifier, name)
 
-    def field(self, field: Field, qualifier: sql.Composable | None = None) -> sql.Composable:
+    def field(self, field: Field, qualifier: str | None = None) -> str:
         column = self.column(field.name) if qualifier is None else _member(qualifier, field.name)
         if not field.path:
             return column
         known = self._node.table.columns.get(field.name)
         if known is not None and known.type not in _JSON_TYPES:
-            column = sql.SQL("to_jsonb({})").format(column)
+            column = f"to_jsonb({column})"
         for arrow in field.path:
             operand = self._parameters.add(arrow.key)
-            step = "{}->>{}" if arrow.as_text else "{}->{}"
-            column = sql.SQL(step + ("::int" if arrow.is_index else "")).format(column, operand)
+            step = "->>" if arrow.as_text else "->"
+            column = f"{column}{step}{operand}{'::int' if arrow.is_index else ''}"
         return column
 
-    def selected(self, column: Selected) -> sql.Composable:
+    def selected(self, column: Selected) -> str:
         found = self.field(column.field)
         if column.cast is not None:
             # A type is words, not an identifier ("double precision"); the grammar lets only letters, digits, _ and $ in.
-            found = sql.SQL("cast({} as {})").format(found, sql.SQL(column.cast))
+            found = f"cast({found} as {column.cast})"
         if column.alias is None:
             return found
-        return sql.SQL("{} as {}").format(found, identifier(column.alias))
+        return f"{found} as {identifier(column.alias)}"
 
-    def where(self, conditions: Iterable[Condition | Group]) -> sql.Composable:
+    def where(self, conditions: Iterable[Condition | Group]) -> str:
         """` where …`, or nothing."""
         parts = [self.condition(member) for member in conditions]
-        return sql.SQL(" where {}").format(join(" and ", parts)) if parts else NOTHING
+        return " where {}".format(" and ".join(parts)) if parts else NOTHING
 
-    def condition(self, member: Condition | Group) -> sql.Composable:
+    def condition(self, member: Condition | Group) -> str:
         if isinstance(member, Group):
-            inner = join(" or " if member.any_of else " and ", (self.condition(one) for one in member.members))
-            found: sql.Composable = sql.SQL("({})").format(inner)
+            inner = (" or " if member.any_of else " and ").join(self.condition(one) for one in member.members)
+            found = f"({inner})"
         else:
             found = self._condition(member)
-        return sql.SQL("not {}").format(found) if member.negated else found
+        return f"not {found}" if member.negated else found
 
-    def order(self, terms: Iterable[Order]) -> sql.Composable:
+    def order(self, terms: Iterable[Order]) -> str:
         parts = [self._order(term) for term in terms]
-        return sql.SQL(" order by {}").format(join(", ", parts)) if parts else NOTHING
+        return " order by {}".format(", ".join(parts)) if parts else NOTHING
 
-    def _order(self, term: Order) -> sql.Composable:
+    def _order(self, term: Order) -> str:
         child = self._node.child(term.relation) if term.relation else None
         field = self.field(term.field, identifier(child.aggregate)) if child else self.field(term.field)
-        return sql.SQL("{} " + f"{term.direction} {term.nulls}").format(field)
+        return f"{field} {term.direction} {term.nulls}"
 
-    def _condition(self, condition: Condition) -> sql.Composable:
+    def _condition(self, condition: Condition) -> str:
         child = embedded_condition(self._node, condition)
         if child is not None:
             wanted = condition.operation.value == "not_null"
             if self._exists is not None:
-                return sql.SQL("{}" if wanted else "not {}").format(self._exists(child))
-            return sql.SQL("({} is " + ("" if wanted else "not ") + "distinct from null)").format(
-                identifier(child.aggregate)
-            )
-        return sql.SQL("({})").format(self._compared(self.field(condition.field), condition.operation))
+                return f"{'' if wanted else 'not '}{self._exists(child)}"
+            return f"({identifier(child.aggregate)} is {'' if wanted else 'not '}distinct from null)"
+        return f"({self._compared(self.field(condition.field), condition.operation)})"
 
-    def _compared(self, left: sql.Composable, operation: Operation) -> sql.Composable:
+    def _compared(self, left: str, operation: Operation) -> str:
         operator, value = operation.operator, operation.value
         if operator == "is":
-            return sql.SQL("{} is " + _IS[str(value)]).format(left)
+            return f"{left} is {_IS[str(value)]}"
         if operator == "in":
             # One parameter however long the list; an array may be empty, which a list of SQL may not.
             values = () if value == ("",) else value
-            return sql.SQL("{} = any ({})").format(left, self._parameters.add(_array(values)))
+            return f"{left} = any ({self._parameters.add(_array(values))})"
         if operator == "isdistinct":
-            return sql.SQL("{} is distinct from {}").format(left, self._parameters.add(value))
+            return f"{left} is distinct from {self._parameters.add(value)}"
         if operator in _FULL_TEXT:
             return self._searched(left, operation)
         if operator in ("like", "ilike"):
             value = str(value).replace("*", "%")
-        right: sql.Composable = self._parameters.add(value)
+        right = self._parameters.add(value)
         if operation.quantifier is not None:
-            right = sql.SQL(operation.quantifier + "({})").format(right)
-        return sql.SQL("{} " + _OPERATORS[operator].replace("%", "%%") + " {}").format(left, right)
+            right = f"{operation.quantifier}({right})"
+        return f"{left} {_OPERATORS[operator].replace('%', '%%')} {right}"
 
-    def _searched(self, left: sql.Composable, operation: Operation) -> sql.Composable:
+    def _searched(self, left: str, operation: Operation) -> str:
         query = self._parameters.add(operation.value)
         function = _FULL_TEXT[operation.operator]
         if operation.language is None:
-            return sql.SQL("to_tsvector({}) @@ " + function + "({})").format(left, query)
+            return f"to_tsvector({left}) @@ {function}({query})"
         language = self._parameters.add(operation.language)
-        searched = "to_tsvector({}, {}) @@ " + function + "({}, {})"
-        return sql.SQL(searched).format(language, left, language, query)
+        return f"to_tsvector({language}, {left}) @@ {function}({language}, {query})"
 
 
-def _member(qualifier: sql.Composable, name: str) -> sql.Composable:
-    return sql.SQL("{}.{}").format(qualifier, identifier(name))
+def _member(qualifier: str, name: str) -> str:
+    return f"{qualifier}.{identifier(name)}"
 
 
 def _array(values: Iterable[str]) -> str:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from psycopg import sql
-
 from emulator.messages import Response
 from emulator.supabase.postgrest.body import read_payload
 from emulator.supabase.postgrest.errors import PostgrestError
 from emulator.supabase.postgrest.plan import without_conditions
 from emulator.supabase.postgrest.query import Condition, Group
 from emulator.supabase.postgrest.ranges import content_range
-from emulator.supabase.postgrest.sql import Fragments, Parameters, join
+from emulator.supabase.postgrest.sql import Fragments, Parameters
 from emulator.supabase.postgrest.write import INSERTED, Upsert, delete, insert, update, write_statement
 
 if TYPE_CHECKING:
@@ -74,8 +72,8 @@ def put(call: Call) -> Response:
         message = "Filters must include all and only primary key columns with 'eq' operators"
         raise PostgrestError(405, "PGRST105", message)
     parameters = Parameters()
-    body_fragments = Fragments(call.node, sql.SQL("pgrst_body"), parameters)
-    only = join(" and ", [body_fragments.condition(one) for one in level.where])
+    body_fragments = Fragments(call.node, "pgrst_body", parameters)
+    only = " and ".join([body_fragments.condition(one) for one in level.where])
     payload = _payload(call)
     mutation = insert(
         call.node.table, payload, Upsert(merges=True, target=key), _returning(call), parameters, only=only
@@ -98,9 +96,7 @@ def _returning(call: Call) -> list[str]:
     return call.node.needed_columns() if call.wants_rows else []
 
 
-def _changed(
-    call: Call, mutation: sql.Composable, parameters: Parameters, location: tuple[str, ...] = ()
-) -> tuple[int, str, Any]:
+def _changed(call: Call, mutation: str, parameters: Parameters, location: tuple[str, ...] = ()) -> tuple[int, str, Any]:
     """How many rows were changed, the body of the answer, and the values of `location`."""
     shown = without_conditions(call.node, keep_groups=call.or_filter_bug)
     body = call.media.body if call.wants_rows else "nothing"
@@ -112,7 +108,7 @@ def _changed(
 
 def _inserted(call: Call) -> int:
     """Of an upsert that merges: rows inserted, at most 0 where all were there already."""
-    (count,) = call.transaction.fetch(sql.SQL(INSERTED), {})
+    (count,) = call.transaction.fetch(INSERTED, {})
     return count or 0
 
 
