@@ -66,6 +66,8 @@ def _measure(report: Report, stack: Stack, folder: Path, parts: list[str], commi
         "best_effort": lambda: best_effort.best_effort(report, stack),
     }
     for name in parts or measurements:
+        for system in (stack.supabase_server, stack.platform_server):
+            system.clear()  # so that what was recorded before does not grow on the processors that are measured
         measurements[name]()
 
 
