@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from wpp.faas import aws_lambda, functions_framework
 from wpp.faas.function import Call, Function, Result
-from wpp.provisioning.options import idempotency_key_from, options_from, row_target_from
+from wpp.provisioning.idempotency import idempotency_key_from
+from wpp.provisioning.options import options_from, row_target_from
 from wpp.provisioning.service import connect
 from wpp.redaction import masked
 

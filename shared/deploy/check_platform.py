@@ -12,6 +12,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wpp.cache import Recent
 from wpp.clock import Clock, Deadline
 from wpp.errors import KeyRefused, UpstreamRefused, WppError
 from wpp.http.transport import Transport
@@ -19,7 +20,6 @@ from wpp.http.upstream import Upstream
 from wpp.platform.client import Credentials, WppClient, create_client
 from wpp.platform.state import State
 from wpp.platform.token import TokenSource
-from wpp.recent import Recent
 from wpp.secret import PlainSecret
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from concurrent.futures import wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from wpp.cache import Present, Recent, Shared
 from wpp.clock import Clock, Deadline, Ticker
 from wpp.http.threads import T, submit
 from wpp.http.trace import Trace
 from wpp.http.upstream import Upstream
-from wpp.recent import Present, Recent, Shared
 from wpp.supabase.caller import CallerCheck
 from wpp.supabase.rows import Rows
 from wpp.supabase.signing_keys import SigningKeys

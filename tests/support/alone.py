@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from wpp.clock import Tick
     from wpp.platform.state import SessionState
     from wpp.provisioning.client import Client
-    from wpp.provisioning.options import KeyedRequest
+    from wpp.provisioning.idempotency import KeyedRequest
     from wpp.provisioning.session import Session
     from wpp.supabase.rows import Integration
 

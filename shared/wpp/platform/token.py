@@ -13,9 +13,9 @@ from wpp.http.messages import Request
 from wpp.http.upstream import malformed, refusal
 
 if TYPE_CHECKING:
+    from wpp.cache import Recent
     from wpp.http.messages import Response
     from wpp.http.upstream import Upstream
-    from wpp.recent import Recent
 
 _DEFAULT_LIFETIME = 900.0  # seconds; seen in production, where the response often does not say
 _LONGEST_LIFETIME = 24 * 3600.0

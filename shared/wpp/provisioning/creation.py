@@ -32,8 +32,8 @@ from wpp.provisioning.record import Record, record_of
 from wpp.supabase.rows import MESSENGER_TYPE, PROVIDER
 
 if TYPE_CHECKING:
+    from wpp.provisioning.idempotency import KeyedRequest
     from wpp.provisioning.number import Number
-    from wpp.provisioning.options import KeyedRequest
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 

@@ -8,11 +8,11 @@ from wpp.errors import NumberNotFound, SessionGone
 from wpp.platform.state import State
 from wpp.provisioning.access import organization_of_caller
 from wpp.provisioning.client import ensure_token, stored_client
-from wpp.provisioning.live import live_state
+from wpp.provisioning.live_state import live_state
 from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.number import named_row
 from wpp.provisioning.record import record_of
-from wpp.provisioning.unscanned import unscanned_warning
+from wpp.provisioning.unscanned_qrs import unscanned_warning
 from wpp.provisioning.updates import RowUpdates
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from wpp.provisioning.record import record_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from wpp.provisioning.options import KeyedRequest, Target
+    from wpp.provisioning.idempotency import KeyedRequest
+    from wpp.provisioning.options import Target
     from wpp.supabase.rows import Integration
 
 _NAMESPACE = "6f0ba4a5-6f0c-5b0e-9d7b-3a5f1f9c2d11"

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from wpp.errors import RowUnreadable
 from wpp.platform.client import Credentials, is_session
 from wpp.platform.token import AccessToken, is_header_text, stored_token
-from wpp.provisioning.values import object_in, seconds, whole, without
+from wpp.provisioning.settings_values import object_in, seconds, whole, without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from wpp.platform.state import SessionState
     from wpp.provisioning.client import Client
+    from wpp.provisioning.idempotency import KeyedRequest
     from wpp.provisioning.number import Number
-    from wpp.provisioning.options import KeyedRequest
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 

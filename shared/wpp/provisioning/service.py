@@ -8,8 +8,9 @@ from wpp.errors import RowUnreadable, SessionLost
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.access import organization_of_caller
 from wpp.provisioning.creation import Creation
+from wpp.provisioning.idempotency import KeyedRequest, keyed_request
 from wpp.provisioning.number import Number, free_numbers, further_number, named_row, number_of, primary_number
-from wpp.provisioning.options import KeyedRequest, Options, Target, keyed_request
+from wpp.provisioning.options import Options, Target
 from wpp.provisioning.recovery import running_session
 
 if TYPE_CHECKING:

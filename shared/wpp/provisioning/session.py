@@ -8,20 +8,20 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from wpp.cache import Shared
 from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import ensure_token
-from wpp.provisioning.live import live_state, with_qr
+from wpp.provisioning.live_state import live_state, with_qr
 from wpp.provisioning.pauses import SHORTEST_PAUSE, pause_after
 from wpp.provisioning.start import Start
-from wpp.provisioning.unscanned import unscanned_warning
+from wpp.provisioning.unscanned_qrs import unscanned_warning
 from wpp.provisioning.updates import WEBHOOK_PATIENCE, RowUpdates
-from wpp.recent import Shared
 
 if TYPE_CHECKING:
     from wpp.platform.client import Credentials
     from wpp.provisioning.client import Client
-    from wpp.provisioning.options import KeyedRequest
+    from wpp.provisioning.idempotency import KeyedRequest
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 

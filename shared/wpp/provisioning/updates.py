@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wpp.platform.token import AccessToken
     from wpp.provisioning.claim import HeldClaim
     from wpp.provisioning.client import Client
-    from wpp.provisioning.options import KeyedRequest
+    from wpp.provisioning.idempotency import KeyedRequest
     from wpp.provisioning.record import Record
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration

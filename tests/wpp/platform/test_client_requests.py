@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.faults import Fault
+from wpp.cache import Recent
 from wpp.errors import DeadlinePassed, SessionGone, UpstreamBroken, UpstreamRefused, UpstreamUnreadable
 from wpp.platform.client import Credentials, WppClient
 from wpp.platform.state import SessionState, State
 from wpp.platform.token import AccessToken, TokenSource
-from wpp.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

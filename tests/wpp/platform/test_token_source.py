@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from emulator.faults import Fault
+from wpp.cache import Recent
 from wpp.errors import KeyRefused, UpstreamBroken, UpstreamRefused, UpstreamUnreadable
 from wpp.http.upstream import Upstream
 from wpp.platform.token import AccessToken, TokenSource
-from wpp.recent import Recent
 
 if TYPE_CHECKING:
     from emulator.stack import Stack

@@ -23,8 +23,8 @@ from tests.support.alone import (
 )
 from wpp.errors import CreationInProgress
 from wpp.provisioning.creation import Creation
+from wpp.provisioning.idempotency import KeyedRequest
 from wpp.provisioning.number import Number, primary_number
-from wpp.provisioning.options import KeyedRequest
 from wpp.provisioning.record import Record
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+from wpp.provisioning.idempotency import KeyedRequest, keyed_request
 from wpp.provisioning.number import Number, further_number, number_of, primary_number
-from wpp.provisioning.options import KeyedRequest, Options, Target, keyed_request
+from wpp.provisioning.options import Options, Target
 from wpp.provisioning.record import Record, webhook_hash
 from wpp.supabase.rows import Integration
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from wpp.errors import NumberNotFound
+from wpp.provisioning.idempotency import KeyedRequest
 from wpp.provisioning.number import Number, free_numbers, further_number, named_row, number_of, primary_number
-from wpp.provisioning.options import KeyedRequest, Target
+from wpp.provisioning.options import Target
 from wpp.supabase.rows import Integration
 
 ORGANIZATION = str(uuid.uuid4())

@@ -11,7 +11,7 @@ from wpp.http.exact_json import Verbatim
 from wpp.platform.client import Credentials
 from wpp.platform.token import AccessToken
 from wpp.provisioning.record import Claim, Failure, Lost, Record, record_of, writable_record_of
-from wpp.provisioning.values import object_in, seconds, whole
+from wpp.provisioning.settings_values import object_in, seconds, whole
 from wpp.supabase.rows import Integration
 
 if TYPE_CHECKING:

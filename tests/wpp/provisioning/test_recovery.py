@@ -9,7 +9,7 @@ import pytest
 from tests.support.alone import BEGIN, GET, LOOK, LOST, PATCH, REFUSED_KEY, UNKNOWN, Alone, answer
 from wpp.errors import SessionLost
 from wpp.platform.state import State
-from wpp.provisioning.options import KeyedRequest
+from wpp.provisioning.idempotency import KeyedRequest
 
 if TYPE_CHECKING:
     from wpp.supabase.rows import Integration

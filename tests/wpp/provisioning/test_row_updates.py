@@ -11,7 +11,7 @@ from wpp.platform.state import SessionState, State
 from wpp.platform.token import AccessToken
 from wpp.provisioning.claim import HeldClaim
 from wpp.provisioning.client import stored_client
-from wpp.provisioning.options import KeyedRequest
+from wpp.provisioning.idempotency import KeyedRequest
 from wpp.provisioning.updates import RowUpdates
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from jose import jwt
 from tests.support.alone import BEGIN, GET, LOOK, PATCH, POST, WEBHOOK_HASH, Alone, answer
 from wpp.errors import Forbidden, IdempotencyKeyReused, NotConfigured, NumberNotFound, OrganizationNotFound
 from wpp.provisioning.access import organization_of_caller
+from wpp.provisioning.idempotency import keyed_request
 from wpp.provisioning.number import further_number, primary_number
-from wpp.provisioning.options import Options, Target, keyed_request
+from wpp.provisioning.options import Options, Target
 from wpp.provisioning.service import Connection, connect
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from tests.support.alone import BEGIN, LOOK, PATCH, REFUSED_KEY, UNKNOWN, WEBHOO
 from wpp.errors import KeyRefused, SessionGone
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import ensure_token, stored_client, wait_for_token
+from wpp.provisioning.idempotency import KeyedRequest
 from wpp.provisioning.look import look
-from wpp.provisioning.options import KeyedRequest, Target
+from wpp.provisioning.options import Target
 from wpp.provisioning.session import Session
-from wpp.provisioning.unscanned import unscanned_warning
+from wpp.provisioning.unscanned_qrs import unscanned_warning
 from wpp.runtime import Memory
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from tests.support.alone import UNKNOWN, Alone, answer
 from wpp.errors import SessionGone, UpstreamBroken
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import stored_client
-from wpp.provisioning.live import with_qr
+from wpp.provisioning.live_state import with_qr
 from wpp.provisioning.record import Record
 from wpp.provisioning.settling import seconds_left, settled_state
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.alone import LOST, PATCH, UNKNOWN, Alone, answer
+from wpp.cache import Shared
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.pauses import pause_after
-from wpp.recent import Shared
 
 if TYPE_CHECKING:
     from tests.support.alone import Connected

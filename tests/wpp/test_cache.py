@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
+from wpp.cache import Present, Recent, Shared
 from wpp.clock import Clock
 from wpp.provisioning.pauses import pause_after
-from wpp.recent import Present, Recent, Shared
 
 
 def test_the_least_recently_used_is_forgotten_first() -> None:
