@@ -28,6 +28,7 @@ def paired(caller: Caller) -> None:
     caller.create()
     caller.scan()
     assert caller.create().json()["status"] == "connected"
+    wait_for(lambda: caller.row()["settings"]["wppPaired"])  # the answer does not wait for it for long
 
 
 def without_times(row: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def paired(caller: Caller) -> dict[str, Any]:
     caller.create()
     caller.scan()
     connected: dict[str, Any] = caller.create().json()
+    wait_for(lambda: caller.row()["settings"]["wppPaired"])  # the answer does not wait for it for long
     return connected
 
 

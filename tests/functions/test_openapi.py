@@ -47,9 +47,9 @@ OF_THE_SERVER = {"content-type", "content-length", "date", "server", "connection
 
 @pytest.fixture(scope="module")
 def addresses(_stack: Stack) -> Iterator[dict[str, str]]:
-    """All functions several times: as ever, with hardly any time, for one role only, with public keys, without configuration."""
+    """All functions several times: as ever, with little time, for one role only, with public keys, without configuration."""
     env = _stack.environment()
-    kinds = {"usual": env, "hurried": env | {"WPP_DEADLINE_SECONDS": "1"}, "unconfigured": {}}
+    kinds = {"usual": env, "hurried": env | {"WPP_DEADLINE_SECONDS": "3"}, "unconfigured": {}}
     kinds["restricted"] = env | {"WPP_ALLOWED_ROLES": "nobody", "WPP_ROLE_COLUMN": "id"}
     kinds["keyed"] = {name: value for name, value in env.items() if name != "SUPABASE_JWT_SECRET"}
     servers = {kind: server_process(env | {"WPP_QR_WAIT_SECONDS": "1"}, free_port()) for kind, env in kinds.items()}
