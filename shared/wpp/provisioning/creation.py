@@ -69,7 +69,8 @@ class Creation:
         self._claim = self._new_claim()
         self._awaited: str | None = None
         self._inserts = 0
-        self._may_connect_again = stop_first  # what a user asks for with force_recreate is done in any case
+        self._disconnected: str | None = None
+        """The generation of the credentials of a row that was disconnected before this call, and is since then."""
         self._credentials: Credentials | None = None
         """As the platform gave them: should the row vanish before they are saved, they go into the next one."""
 
@@ -80,7 +81,8 @@ class Creation:
         no row and may be none, UpstreamError, DeadlinePassed.
         """
         known = self._replacing or row
-        self._may_connect_again |= known is not None and record_of(known).is_disconnected
+        if known is not None and record_of(known).is_disconnected:
+            self._disconnected = record_of(known).generation
         try:
             return self._obtain(row)
         except Exception as error:
@@ -111,10 +113,10 @@ class Creation:
                         self._claim.drop()
                         self._claim = self._new_claim()
                         row = self._look()
-                case Wait(claim):
+                case Wait(claimed, claim):
                     now = self._upstream.clock.monotonic()
                     self._awaited, began = claim.id, now if began is None else began
-                    row = self._look_again(row, waited=now - began)
+                    row = self._look_again(claimed, waited=now - began)
                 case Fail(failure):
                     raise HolderRefused(failure.code, failure.problem)
                 case Use(usable):
@@ -126,6 +128,8 @@ class Creation:
 
     def _decide(self, row: Integration | None) -> Decision:
         is_live = row is not None and self._liveness.is_live(record_of(row))
+        if row is not None and not record_of(row).is_disconnected:
+            self._disconnected = None
         own, unwanted, awaited = self._claim.id, self._unwanted, self._awaited
         decision = decide(row, own_claim_id=own, is_live=is_live, unwanted=unwanted, awaited=awaited)
         if isinstance(decision, Take) and self._was_disconnected_meanwhile(decision.row):
@@ -133,21 +137,23 @@ class Creation:
         return decision
 
     def _was_disconnected_meanwhile(self, row: Integration) -> bool:
-        """Whether somebody disconnected the number after this call began, and means it."""
+        """Whether somebody disconnected the number after this call began, and means it. What a user asks for with force_recreate
+        is done in any case."""
         record = record_of(row)
-        return record.is_disconnected and record.credentials is not None and not self._may_connect_again
+        is_meant = record.generation != self._disconnected and not self._stop_first
+        return record.is_disconnected and record.credentials is not None and is_meant
 
     def _look(self) -> Integration | None:
         return self._number.find(self._rows.of_organization(self._number.organization_id))
 
-    def _look_again(self, row: Integration | None, waited: float) -> Integration | None:
+    def _look_again(self, row: Integration, waited: float) -> Integration | None:
         """The row after a pause: as this process has saved it meanwhile, or else as it is read."""
         memory, looked = self._invocation.memory, self._upstream.clock.monotonic()
         try:
-            with memory.looked_for.using(self._claim.id):
+            with memory.looked_for.using(self._claim.id):  # which names this call: each looks for itself
                 pause = pause_after(waited, len(memory.looked_for))
                 self._upstream.deadline.sleep(pause, "waiting for another request that creates this connection")
-                saved = memory.rows_saved.get(row.id) if row else None
+                saved = memory.rows_saved.get(row.id)
                 return saved[0] if saved is not None and saved[1] > looked else self._look()
         except (DeadlinePassed, UpstreamTimeout) as error:
             if isinstance(error, UpstreamTimeout) and self._upstream.deadline.remaining() > 0:

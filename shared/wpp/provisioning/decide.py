@@ -30,6 +30,7 @@ class Create(NamedTuple):
 class Wait(NamedTuple):
     """Somebody else is at work."""
 
+    row: Integration
     claim: Claim
 
 
@@ -69,7 +70,7 @@ def decide(
         return Create(row)
     is_usable = record.credentials is not None and record.generation != unwanted
     if claim and is_live and not (is_usable and claim.is_start):
-        return Wait(claim)
+        return Wait(row, claim)
     if is_usable:
         return Use(row)
     return Fail(failure) if failure and failure.claim_id == awaited else Take(row)

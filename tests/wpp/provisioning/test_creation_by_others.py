@@ -129,6 +129,24 @@ def test_a_number_that_somebody_disconnects_meanwhile_is_returned_and_not_to_be_
     assert not alone.obtain(row).may_connect
 
 
+@pytest.mark.parametrize("before", [{}, {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1"}])
+def test_a_number_that_somebody_connects_again_and_disconnects_meanwhile_stays_disconnected(
+    alone: Alone, before: dict[str, str]
+) -> None:
+    row = alone.insert(settings=THEIRS | before | {"wppDisconnected": True})
+    made = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1"}
+    between = [lambda: alone.write(**made, wppDisconnected=None)] if before else []
+    alone.instead(GET, *between, lambda: alone.write(**made, wppDisconnected=True, wppClaim=None))
+    assert not alone.obtain(row).may_connect
+
+
+def test_a_number_that_was_disconnected_before_is_connected_again_although_somebody_was_at_work(alone: Alone) -> None:
+    made = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1", "wppDisconnected": True}
+    row = alone.insert(settings=THEIRS | made)
+    alone.instead(GET, None, lambda: alone.write(wppClaim=None))
+    assert alone.obtain(row).may_connect
+
+
 def test_a_number_that_was_disconnected_before_is_connected_again(alone: Alone) -> None:
     made = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1", "wppDisconnected": True}
     assert alone.obtain(alone.insert(settings=made)).may_connect

@@ -59,7 +59,8 @@ def test_credentials_are_used() -> None:
 @pytest.mark.parametrize("settings", [{}, KEY])
 @pytest.mark.parametrize("doing", ["create", "recreate", "disconnect"])
 def test_a_live_claim_is_waited_for(settings: dict[str, Any], doing: Any) -> None:
-    assert decided(settings | claim(doing=doing)) == Wait(Claim("theirs", 1, doing))
+    claimed = settings | claim(doing=doing)
+    assert decided(claimed) == Wait(row(claimed), Claim("theirs", 1, doing))
 
 
 @pytest.mark.parametrize("doing", ["start", "restart"])
