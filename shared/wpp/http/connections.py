@@ -6,6 +6,7 @@ A connection's `timeout` counts down, so that connecting, the TLS handshake and 
 from __future__ import annotations
 
 import math
+import socket
 import ssl
 import threading
 import time
@@ -74,11 +75,14 @@ class _Connection(HTTPConnection):
         """Whether it can carry another request; if not, urllib3 opens a new connection."""
         if self.sock is None or self._answered is None or self._idle() > MAX_IDLE:
             return False
+        # Bytes that a server sent after its response may be decrypted already, and then do not show on the socket.
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
+            return False
         try:
             self.sock.settimeout(0.0)
-            self.sock.recv(1)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return True  # it is open, and nothing was sent that no request has asked for
+            socket.socket.recv(self.sock, 1, socket.MSG_PEEK)  # below TLS: even a part of a record was not asked for
+        except BlockingIOError:
+            return True  # open, and nothing unexpected has arrived
         except OSError:
             pass
         return False

@@ -6,6 +6,7 @@ in their way observes the beat (see `liveness`). A change that a holder makes ap
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 from collections.abc import Callable
@@ -27,6 +28,9 @@ BEAT_SECONDS = 2.0
 TRUSTED_SECONDS = 4.0
 """After a confirmed beat was sent: until then, nobody can have observed the claim to be dead."""
 _SECONDS_AFTER_A_FAILED_BEAT = 0.5
+_SECONDS_FOR_A_CHANGE = (
+    1.0  # for its response: no longer, so that the claim outlives a change that hangs and a beat that is lost
+)
 _BEAT_ATTEMPTS = 2
 _OLD_LEASE_SECONDS = 10.0  # what code from before beats adds to a lease, for clocks that differ
 
@@ -54,7 +58,8 @@ class HeldClaim:
         self._lock = threading.Lock()
         self._beat = 0
         self._confirmed_at = 0.0
-        self._changed_at = 0.0
+        self._beat_due = -math.inf
+        """By our monotonic clock. A change is a beat, too, and a beat that is sent beside it makes one of them fail."""
         self._row_id: str | None = None
         self._ticker: Ticker | None = None
 
@@ -114,8 +119,10 @@ class HeldClaim:
 
         Raises ClaimLost, UpstreamError, DeadlinePassed.
         """
-        self._changed_at = self._clock.monotonic()
+        sent = self._clock.monotonic()
+        self._beat_due = sent + _SECONDS_FOR_A_CHANGE
         row = self._change(self._invocation.rows, change, active=active, doing=doing, release=release)
+        self._beat_due = sent + BEAT_SECONDS
         if release:
             self.drop()
         return row
@@ -221,8 +228,8 @@ class HeldClaim:
     def _tick(self, worker: threading.Thread) -> float | None:
         if not _is_alive(worker) or self._invocation.upstream.deadline.remaining() <= 0:
             return None
-        left = self._changed_at + BEAT_SECONDS - self._clock.monotonic()
-        if left > 0:  # a change brings a new beat, and while it is under way, another one would only make it fail
+        left = self._beat_due - self._clock.monotonic()
+        if left > 0:
             return left
         try:
             self._change(self._beat_rows, lambda record: record, attempts=_BEAT_ATTEMPTS)

@@ -19,6 +19,7 @@ from wpp.provisioning.claim import ClaimLost, HeldClaim
 from wpp.provisioning.client import ensure_token, stored_client
 from wpp.provisioning.liveness import DEAD_AFTER, Liveness
 from wpp.provisioning.number import named_row
+from wpp.provisioning.pauses import pause_after
 from wpp.provisioning.record import record_of
 from wpp.provisioning.settling import seconds_left, settled_state
 
@@ -64,7 +65,7 @@ def disconnect_row(invocation: Invocation, row: Integration, *, though_refused: 
 def _claimed(invocation: Invocation, claim: HeldClaim, row: Integration) -> tuple[Integration, float]:
     """The row under our claim, once nobody else is at work on it, and the seconds that a start of theirs may still take."""
     liveness, upstream = Liveness(invocation.memory, invocation.upstream.clock), invocation.upstream
-    looks, after_dead_start = 0, 0.0
+    began, after_dead_start = upstream.clock.monotonic(), 0.0
 
     def is_free(current: Integration) -> bool:
         nonlocal after_dead_start
@@ -79,9 +80,9 @@ def _claimed(invocation: Invocation, claim: HeldClaim, row: Integration) -> tupl
             raise NumberNotFound
         if claim.row is not None:
             return found, max(after_dead_start, seconds_left(record_of(found), upstream.clock.now()))
-        looks += 1
         try:
-            upstream.pause(min(1 + looks // 4, 4), "waiting for another request that works on this number")
+            pause = pause_after(upstream.clock.monotonic() - began, 1)
+            upstream.deadline.sleep(pause, "waiting for another request that works on this number")
             row = invocation.rows.by_id(row.id) or row
         except (DeadlinePassed, UpstreamTimeout) as error:
             if isinstance(error, UpstreamTimeout) and upstream.deadline.remaining() > 0:

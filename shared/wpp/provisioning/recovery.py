@@ -31,25 +31,33 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 3600.0  # seconds until a lost session is a
 
 
 def running_session(
-    invocation: Invocation, number: Number, client: Client, keyed: KeyedRequest | None = None
+    invocation: Invocation,
+    number: Number,
+    client: Client,
+    keyed: KeyedRequest | None = None,
+    *,
+    waits: bool = False,
 ) -> tuple[Session, SessionState]:
     """The session of a number's client, and its state. A key that is refused for good is replaced, and a lost session is asked
-    for again, once. `keyed` is recorded as carried out.
+    for again, once. `keyed` is recorded as carried out, and `waits` is for `Session`.
 
     Raises KeyRefused, SessionLost, UpstreamError, DeadlinePassed.
     """
-    return _Recovery(invocation, number, keyed).running_session(client)
+    return _Recovery(invocation, number, keyed, waits=waits).running_session(client)
 
 
 class _Recovery:
-    def __init__(self, invocation: Invocation, number: Number, keyed: KeyedRequest | None) -> None:
+    def __init__(
+        self, invocation: Invocation, number: Number, keyed: KeyedRequest | None, *, waits: bool = False
+    ) -> None:
         self._invocation = invocation
         self._upstream = invocation.upstream
         self._number = number
         self._keyed = keyed
+        self._waits = waits
 
     def running_session(self, client: Client) -> tuple[Session, SessionState]:
-        session = Session(self._invocation, client, self._keyed)
+        session = self._session(client)
         try:
             # Some gateways know a session only once it was started.
             return session, session.ensure_started(unknown_is_ended=client.was_created)
@@ -64,8 +72,11 @@ class _Recovery:
             problem = error
         return self._tried_again(client, session.row, problem)
 
+    def _session(self, client: Client) -> Session:
+        return Session(self._invocation, client, self._keyed, waits=self._waits)
+
     def _started(self, client: Client, *, unknown_is_ended: bool = False) -> tuple[Session, SessionState]:
-        session = Session(self._invocation, client, self._keyed)
+        session = self._session(client)
         return session, session.ensure_started(unknown_is_ended=unknown_is_ended)
 
     def _tried_again(

@@ -62,10 +62,9 @@ def connect(
     else:
         number = _number(organization, options, target, keyed)
         recreate = options.force_recreate and not is_repeated
-        session, state = _connected(invocation, organization, number, keyed, recreate=recreate)
+        session, state = _connected(invocation, organization, number, keyed, recreate=recreate, waits=wait)
     if wait:
         state = session.wait_for_qr(state)
-    session.finish()
     return _connection(session, state, is_repeated=is_repeated)
 
 
@@ -97,11 +96,12 @@ def _connected(
     keyed: KeyedRequest | None = None,
     *,
     recreate: bool = False,
+    waits: bool = False,
 ) -> tuple[Session, SessionState]:
     """The running session of a number, and its state."""
     row = number.find(organization.integrations)
     creation = Creation(invocation, number, keyed, replacing=row if recreate else None, stop_first=recreate)
-    return running_session(invocation, number, creation.obtain(row), keyed)
+    return running_session(invocation, number, creation.obtain(row), keyed, waits=waits)
 
 
 def _connection(session: Session, state: SessionState, *, is_repeated: bool) -> Connection:

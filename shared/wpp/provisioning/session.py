@@ -32,14 +32,19 @@ _STATUS_EVERY = 5  # looks for the QR between two looks at the status
 class Session:
     """One invocation's dealings with one session."""
 
-    def __init__(self, invocation: Invocation, client: Client, keyed: KeyedRequest | None = None) -> None:
-        """`keyed` is recorded as carried out."""
+    def __init__(
+        self, invocation: Invocation, client: Client, keyed: KeyedRequest | None = None, *, waits: bool = False
+    ) -> None:
+        """`keyed` is recorded as carried out. With `waits`, `wait_for_qr` is called at the end in any case."""
         self._invocation = invocation
         self._upstream = invocation.upstream
         self._client = client
         self._platform = client.platform
         self._claim = client.claim
         """Held only until the session of a new client was started."""
+        self._waits = waits
+        self._leaves_webhook = False
+        """To somebody else who is at work on the row, and registers it: afterwards is soon enough to see whether they have."""
         self._updates = RowUpdates(invocation, client, keyed)
         self._start = Start(invocation, client, self._updates)
 
@@ -129,6 +134,10 @@ class Session:
             self._invocation.warn(f"the last look for a QR failed: {trouble}")
         if looks:
             self._save()
+        if self._leaves_webhook and self._updates.needs_webhook:
+            with self._updates.registering_webhook():
+                pass
+            self._save()
         return state
 
     def _shared_look(self, pause: float, *, with_status: bool) -> SessionState:
@@ -136,13 +145,6 @@ class Session:
         look = self._invocation.memory.looks.setdefault(self.credentials.api_key, Shared())
         patience = min(pause, self._upstream.deadline.remaining())
         return look.result(pause / 2, patience, self._upstream.clock, lambda: self._look(with_status=with_status))
-
-    def finish(self) -> None:
-        """Registers the webhook after all where that was left to somebody else who was at work and who has not done it."""
-        if self._updates.needs_webhook:
-            with self._updates.registering_webhook():
-                pass
-            self._save()
 
     def _read(self, *, is_new: bool) -> SessionState:
         """Status and QR in one round trip, and beside them what is still to be done for the row."""
@@ -153,7 +155,8 @@ class Session:
                 activation = stack.enter_context(self._upstream.alongside(self._updates.save))
             elif not is_new and not self._updates.are_saved:
                 stack.enter_context(self._updates.saving())
-            if self._updates.needs_webhook and not self._updates.are_left_to_holder:
+            self._leaves_webhook = self._waits and self._updates.are_left_to_holder
+            if self._updates.needs_webhook and not self._leaves_webhook:
                 stack.enter_context(self._updates.registering_webhook(WEBHOOK_PATIENCE if is_new else None))
             state = live_state(self._invocation, self._platform)
         if activation:

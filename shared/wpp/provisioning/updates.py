@@ -90,7 +90,7 @@ class RowUpdates:
     @property
     def are_left_to_holder(self) -> bool:
         """Whether somebody else is at work under a claim, and saves token and webhook when releasing it. If both saved them, each
-        would only make the other's change fail."""
+        would only make the other's change fail. Should the holder die, the next call does it again."""
         return self._are_left_to_holder(self.record)
 
     def _are_left_to_holder(self, record: Record) -> bool:

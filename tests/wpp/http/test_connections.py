@@ -83,6 +83,25 @@ def test_a_connection_that_the_server_closed_is_not_used_again(transport: Transp
         assert server.connections == 3
 
 
+def test_a_connection_with_a_part_of_a_record_that_nobody_asked_for_is_not_used_again(
+    transport: Transport, trusted: ssl.SSLContext
+) -> None:
+    sent = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(OK)
+        socket.socket.sendall(connection, bytes([23, 3, 3, 0, 32, 0, 0]))  # below TLS
+        sent.set()
+        connection.recv(1)
+
+    with serving(talk, trusted) as server:
+        for _ in range(2):
+            assert get(transport, server.url).status == 200
+            sent.wait(5)
+            sent.clear()
+        assert server.connections == 2
+
+
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_kept_connection_that_ends_with_the_next_request_is_reported_as_stale_at_once(

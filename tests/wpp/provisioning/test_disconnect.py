@@ -11,6 +11,7 @@ from tests.support.alone import BEGIN, GET, LOST, PATCH, TIMED_OUT, UNKNOWN, Alo
 from wpp.errors import CreationInProgress, NumberNotFound, SeveralNumbers
 from wpp.provisioning.disconnect import disconnect, disconnect_row
 from wpp.provisioning.options import Target
+from wpp.provisioning.pauses import pause_after
 
 if TYPE_CHECKING:
     from wpp.supabase.rows import Integration
@@ -125,8 +126,11 @@ def test_a_start_of_somebody_who_died_is_given_its_time(alone: Alone, row: Integ
     alone.write(wppClaim={**THEIRS, "doing": "start"})
     disconnected(alone)
     # Found dead after seven seconds of waiting; its start may have been sent one second after it was seen.
-    assert alone.waits == [0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.8, 0.8, 0.8, 0.8, 1.6, *[0.5] * 8]
-    assert alone.calls() == [*CALLER, *[GET] * 12, PATCH, *["status"] * 9, PATCH, "stop", PATCH]
+    calls = alone.calls()
+    looks, states = calls.count(GET), calls.count("status")
+    assert sum(alone.waits[:looks]) == pytest.approx(6, abs=0.5)
+    assert sum(alone.waits) == pytest.approx(11, abs=0.5)
+    assert calls == [*CALLER, *[GET] * looks, PATCH, *["status"] * states, PATCH, "stop", PATCH]
 
 
 # Somebody else at work
@@ -142,18 +146,23 @@ def test_whoever_waits_until_their_deadline_is_told_to_come_back(alone: Alone, r
 
 def test_somebody_whose_claim_beats_is_waited_for(alone: Alone, row: Integration) -> None:
     alone.write(wppClaim=THEIRS)
-    alone.instead(GET, *[partial(alone.write, wppClaim={**THEIRS, "beat": beat}) for beat in range(30)])
+    alone.instead(GET, *[partial(alone.write, wppClaim={**THEIRS, "beat": beat}) for beat in range(60)])
     with pytest.raises(CreationInProgress):
         disconnected(alone)
-    assert alone.waits == [*[0.2] * 3, *[0.4] * 4, *[0.8] * 4, *[1.6] * 13]
-    assert alone.calls() == [*CALLER, *[GET] * 24, GET]  # the last one to see whether a claim is to be released
+    waited = [sum(alone.waits[:looks]) for looks in range(len(alone.waits))]
+    assert alone.waits == pytest.approx([pause_after(seconds, 1) for seconds in waited])
+    assert alone.calls() == [
+        *CALLER,
+        *[GET] * len(waited),
+        GET,
+    ]  # the last one to see whether a claim is to be released
 
 
 @pytest.mark.parametrize(
     ("seconds", "error"),
     [
-        (6.7, f"UpstreamTimeout: Supabase did not answer in time ({GET})"),
-        (6.8, "CreationInProgress: The connection is being created by another request; try again shortly"),
+        (6.8, f"UpstreamTimeout: Supabase did not answer in time ({GET})"),
+        (6.9, "CreationInProgress: The connection is being created by another request; try again shortly"),
     ],
 )
 def test_a_look_that_fails_is_an_error_unless_it_took_all_the_time(

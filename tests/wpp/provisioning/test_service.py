@@ -76,6 +76,21 @@ def test_the_webhook_is_left_to_whoever_is_at_work_and_registered_in_the_end_if_
     assert alone.calls() == [*CALLER, *LOOK, PATCH, *([GET, PATCH] if is_done else ["webhook"])]
 
 
+def test_who_does_not_wait_registers_it_beside_the_look(alone: Alone) -> None:
+    claim = {"id": "theirs", "beat": 1, "doing": "start"}
+    alone.connected_before(wppClaim=claim, wppWebhookPending=True, wppWebhookHash=None)
+    assert connected(alone).status == "qr_issued"
+    assert alone.calls() == [*CALLER, "webhook", *LOOK, PATCH]
+
+
+def test_an_own_attempt_that_failed_is_not_repeated_in_the_end(alone: Alone) -> None:
+    alone.platform.settings.qr_delay = 6
+    alone.instead("webhook", answer(400, {}))
+    assert connected(alone, wait=True).status == "qr_issued"
+    assert sum(alone.waits) > 5  # after four it might be tried again
+    assert alone.calls().count("webhook") == 1
+
+
 def test_a_number_is_named_by_its_row_or_its_session(alone: Alone) -> None:
     row = alone.connected_before()
     further = connected(alone, options=ADD, idempotency_key="key")
