@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import serialization
@@ -189,10 +189,16 @@ class Auth:
         try:
             header = jwt.get_unverified_header(token)
             algorithm = header["alg"]
-            key = self.jwt_secret if algorithm == "HS256" else self._keys[algorithm].public()
-            return dict(jwt.decode(token, key, algorithms=[algorithm], options=_UNCHECKED))
+            if algorithm == "HS256":
+                return dict(_symmetric_claims(token, self.jwt_secret))
+            return dict(jwt.decode(token, self._keys[algorithm].public(), algorithms=[algorithm], options=_UNCHECKED))
         except (JOSEError, ExpiredSignatureError, KeyError):
             return None
+
+
+@lru_cache(maxsize=10_000)  # as PostgREST does: every request comes with the same few tokens
+def _symmetric_claims(token: str, secret: str) -> dict[str, Any]:
+    return jwt.decode(token, secret, algorithms=["HS256"], options=_UNCHECKED)
 
 
 def _new_key(algorithm: str) -> SigningKey:

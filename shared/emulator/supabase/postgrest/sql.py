@@ -178,5 +178,5 @@ def _member(qualifier: str, name: str) -> str:
 
 def _array(values: Iterable[str]) -> str:
     """As a literal of PostgreSQL's: what its elements are, the column decides."""
-    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
-    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
+    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in escaped) + "}"
