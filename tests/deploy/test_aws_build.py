@@ -240,4 +240,7 @@ def test_after_a_restore_nothing_of_the_snapshot_is_used(
 
     assert answer["statusCode"] == 200, answer
     # The secret of the snapshot would have been refused once.
-    assert [r.status for r in stack.platform_server.received if r.call == "create"] == [200]
+    received = [
+        r for r in stack.platform_server.received if r.call == "create"
+    ]  # one of the test before may arrive late
+    assert [r.status for r in received if r.request.json()["organizationId"] == caller.organization_id] == [200]
