@@ -42,10 +42,9 @@ class Session:
         self._platform = client.platform
         self._claim = client.claim
         """Held only until the session of a new client was started."""
-        self._waits = waits
-        self._leaves_webhook = False
-        """To somebody else who is at work on the row, and registers it: afterwards is soon enough to see whether they have."""
         self._updates = RowUpdates(invocation, client, keyed)
+        self._leaves_webhook = waits and self._updates.are_left_to_holder
+        """To somebody else who is at work on the row, and registers it: afterwards is soon enough to see whether they have."""
         self._start = Start(invocation, client, self._updates)
 
     @property
@@ -155,7 +154,6 @@ class Session:
                 activation = stack.enter_context(self._upstream.alongside(self._updates.save))
             elif not is_new and not self._updates.are_saved:
                 stack.enter_context(self._updates.saving())
-            self._leaves_webhook = self._waits and self._updates.are_left_to_holder
             if self._updates.needs_webhook and not self._leaves_webhook:
                 stack.enter_context(self._updates.registering_webhook(WEBHOOK_PATIENCE if is_new else None))
             state = live_state(self._invocation, self._platform)
