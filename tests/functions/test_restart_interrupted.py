@@ -250,8 +250,9 @@ def test_what_somebody_noted_since_the_start_stays_when_the_starter_saves_someth
     connect(invocation, caller.token, wait=True)
     theirs.close()
     assert meanwhile.has_happened
+    # An answer waits half a second for what it saves by the way.
+    wait_for(lambda: caller.row()["settings"]["wppJwtToken"] != noted["wppJwtToken"])
     settings = caller.row()["settings"]
-    assert settings["wppJwtToken"] != noted["wppJwtToken"]
     assert (settings["wppStartedAt"], settings["wppQrShown"]) == (noted["wppStartedAt"], True)
 
 
