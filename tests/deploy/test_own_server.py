@@ -80,7 +80,7 @@ class Server:
             "PYTHON": str(self.python),
             "BIND": f"127.0.0.1:{self.port}",
             "HEALTH_URL": f"{self.url}/healthz",
-            "WAIT": "10",
+            "WAIT": "60",
             "METRICS_PORT": str(self.metrics_port),
             **settings,
         }
