@@ -80,7 +80,7 @@ class _Connection(HTTPConnection):
             return False
         try:
             self.sock.settimeout(0.0)
-            socket.socket.recv(self.sock, 1, socket.MSG_PEEK)  # below TLS: even a part of a record was not asked for
+            socket.socket.recv(self.sock, 1, socket.MSG_PEEK)  # below TLS: nobody asked for a part of a record either
         except BlockingIOError:
             return True  # open, and nothing unexpected has arrived
         except OSError:

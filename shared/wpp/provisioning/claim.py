@@ -28,9 +28,8 @@ BEAT_SECONDS = 2.0
 TRUSTED_SECONDS = 4.0
 """After a confirmed beat was sent: until then, nobody can have observed the claim to be dead."""
 _SECONDS_AFTER_A_FAILED_BEAT = 0.5
-_SECONDS_FOR_A_CHANGE = (
-    1.0  # for its response: no longer, so that the claim outlives a change that hangs and a beat that is lost
-)
+_SECONDS_FOR_A_CHANGE = 1.0
+"""Until beats go on beside a change whose response is not there: the claim outlives one change that hangs and one lost beat."""
 _BEAT_ATTEMPTS = 2
 _OLD_LEASE_SECONDS = 10.0  # what code from before beats adds to a lease, for clocks that differ
 
@@ -60,6 +59,7 @@ class HeldClaim:
         self._confirmed_at = 0.0
         self._beat_due = -math.inf
         """By our monotonic clock. A change is a beat, too, and a beat that is sent beside it makes one of them fail."""
+        self._is_being_released = False
         self._row_id: str | None = None
         self._ticker: Ticker | None = None
 
@@ -121,6 +121,7 @@ class HeldClaim:
         """
         sent = self._clock.monotonic()
         self._beat_due = sent + _SECONDS_FOR_A_CHANGE
+        self._is_being_released = release
         row = self._change(self._invocation.rows, change, active=active, doing=doing, release=release)
         self._beat_due = sent + BEAT_SECONDS
         if release:
@@ -207,9 +208,9 @@ class HeldClaim:
 
     def _is_ours(self, record: Record) -> bool:
         """The one place that asks. A claim that vanished while no other is there and no credentials are is still ours: foreign
-        code wrote `settings` whole."""
+        code wrote `settings` whole, unless we are just releasing it."""
         if record.claim is None:
-            return record.credentials is None and record.failure is None
+            return record.credentials is None and record.failure is None and not self._is_being_released
         return self._is_in(record)
 
     def _is_in(self, record: Record) -> bool:

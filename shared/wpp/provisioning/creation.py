@@ -70,7 +70,7 @@ class Creation:
         self._awaited: str | None = None
         self._inserts = 0
         self._disconnected: str | None = None
-        """The generation of the credentials of a row that was disconnected before this call, and is since then."""
+        """The generation of the credentials of a row that was disconnected before this call, and has been since."""
         self._credentials: Credentials | None = None
         """As the platform gave them: should the row vanish before they are saved, they go into the next one."""
 

@@ -1,4 +1,4 @@
-"""How long to wait between two looks at what somebody else is working on: a creation, or a session that gets its QR."""
+"""How long to wait between two looks at a row on which somebody else is at work, or at a session that gets its QR."""
 
 from __future__ import annotations
 

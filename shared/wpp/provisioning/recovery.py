@@ -86,6 +86,8 @@ class _Recovery:
 
         Only the same problem twice is believed. Raises it if there is no time for that.
         """
+        if record_of(row).generation == record_of(client.row).generation:  # nobody has replaced its credentials
+            client = client._replace(row=row)
         doubt = KEY_DOUBT if isinstance(problem, KeyRefused) else SESSION_DOUBT
         if doubt >= self._upstream.deadline.remaining():
             raise problem

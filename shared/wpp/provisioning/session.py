@@ -35,7 +35,7 @@ class Session:
     def __init__(
         self, invocation: Invocation, client: Client, keyed: KeyedRequest | None = None, *, waits: bool = False
     ) -> None:
-        """`keyed` is recorded as carried out. With `waits`, `wait_for_qr` is called at the end in any case."""
+        """`keyed` is recorded as carried out. With `waits`, the caller calls `wait_for_qr`, even if the state is settled."""
         self._invocation = invocation
         self._upstream = invocation.upstream
         self._client = client
@@ -44,7 +44,7 @@ class Session:
         """Held only until the session of a new client was started."""
         self._updates = RowUpdates(invocation, client, keyed)
         self._leaves_webhook = waits and self._updates.are_left_to_holder
-        """To somebody else who is at work on the row, and registers it: afterwards is soon enough to see whether they have."""
+        """To somebody else who is at work on the row. In the end it is registered here, unless it was seen to be done."""
         self._start = Start(invocation, client, self._updates)
 
     @property

@@ -158,6 +158,16 @@ def test_a_beat_takes_nothing_back_of_a_change_whose_response_is_on_its_way(alon
     assert (held["beat"], held["doing"]) == (3, "start")
 
 
+def test_a_beat_does_not_put_a_claim_back_that_is_being_released(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    alone.takes(PATCH, 1)
+    alone.instead(PATCH, LOST_AFTERWARDS)
+    alone.instead(GET, tick)
+    claim.change(unchanged, release=True)
+    assert alone.calls() == [PATCH, GET, PATCH, GET]  # the first of each is the release's
+    assert stored_claim(alone) is None
+
+
 def test_a_claim_that_other_code_wiped_out_is_put_back_as_it_was(alone: Alone, row: Integration) -> None:
     claim, tick = taken(alone, row)
     claim.change(unchanged, doing="start")

@@ -50,6 +50,21 @@ def test_a_number_that_somebody_disconnects_meanwhile_is_not_connected_again(alo
     assert (alone.row()["is_active"], alone.settings()["wppDisconnected"]) == (False, True)
 
 
+def test_a_number_that_somebody_disconnects_before_the_second_look_is_not_asked_for(
+    alone: Alone, row: Integration
+) -> None:
+    def disconnect() -> None:
+        alone.supabase.execute("update messenger_integrations set is_active = false where id = %s", row.id)
+        alone.write(wppDisconnected=True)
+
+    disconnect()
+    alone.platform.lose(alone.session().name)
+    alone.instead("token", disconnect)
+    assert alone.outcome(lambda: alone.connect(alone.stored())) == GONE
+    assert "create" not in alone.calls()
+    assert (alone.row()["is_active"], alone.settings()["wppDisconnected"]) == (False, True)
+
+
 def test_a_session_that_is_unknown_twice_is_asked_for_again(alone: Alone, row: Integration) -> None:
     alone.platform.lose(alone.session().name)
     with alone.logging():
