@@ -27,8 +27,8 @@ PATCH = "rest.PATCH.messenger_integrations"
 def paired(caller: Caller) -> None:
     caller.create()
     caller.scan()
-    assert caller.create().json()["status"] == "connected"
-    wait_for(lambda: caller.row()["settings"]["wppPaired"])  # the answer does not wait for it for long
+    # A call that cannot note it within half a second leaves it to the next one.
+    wait_for(lambda: caller.create().json()["status"] == "connected" and caller.row()["settings"]["wppPaired"])
 
 
 def without_times(row: dict[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,9 @@ def paired(caller: Caller) -> dict[str, Any]:
     """The primary number, noted as paired."""
     caller.create()
     caller.scan()
+    # A call that cannot note it within half a second leaves it to the next one.
+    wait_for(lambda: caller.create().json()["status"] == "connected" and caller.row()["settings"]["wppPaired"])
     connected: dict[str, Any] = caller.create().json()
-    wait_for(lambda: caller.row()["settings"]["wppPaired"])  # the answer does not wait for it for long
     return connected
 
 
