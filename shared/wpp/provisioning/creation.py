@@ -96,7 +96,7 @@ class Creation:
         return record.completed(self._credentials, self._upstream.clock.now())
 
     def _obtain(self, row: Integration | None) -> Client:
-        began: float | None = None
+        began = self._upstream.clock.monotonic()
         while True:
             match self._decide(row):
                 case Insert():
@@ -114,9 +114,8 @@ class Creation:
                         self._claim = self._new_claim()
                         row = self._look()
                 case Wait(claimed, claim):
-                    now = self._upstream.clock.monotonic()
-                    self._awaited, began = claim.id, now if began is None else began
-                    row = self._look_again(claimed, waited=now - began)
+                    self._awaited = claim.id
+                    row = self._look_again(claimed, began)
                 case Fail(failure):
                     raise HolderRefused(failure.code, failure.problem)
                 case Use(usable):
@@ -146,12 +145,12 @@ class Creation:
     def _look(self) -> Integration | None:
         return self._number.find(self._rows.of_organization(self._number.organization_id))
 
-    def _look_again(self, row: Integration, waited: float) -> Integration | None:
-        """The row after a pause: as this process has saved it meanwhile, or else as it is read."""
+    def _look_again(self, row: Integration, began: float) -> Integration | None:
+        """The row after a pause: as this process has saved it meanwhile, or else as it is read. `began` is when this call did."""
         memory, looked = self._invocation.memory, self._upstream.clock.monotonic()
         try:
             with memory.looked_for.using(self._claim.id):  # which names this call: each looks for itself
-                pause = pause_after(waited, len(memory.looked_for))
+                pause = pause_after(looked - began, len(memory.looked_for))
                 self._upstream.deadline.sleep(pause, "waiting for another request that creates this connection")
                 saved = memory.rows_saved.get(row.id)
                 return saved[0] if saved is not None and saved[1] > looked else self._look()
