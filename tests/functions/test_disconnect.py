@@ -24,19 +24,12 @@ DISCONNECT = "wpp_disconnect"
 PATCH = "rest.PATCH.messenger_integrations"
 
 
-def paired(caller: Caller) -> None:
-    caller.create()
-    caller.scan()
-    # A call that cannot note it within half a second leaves it to the next one.
-    wait_for(lambda: caller.create().json()["status"] == "connected" and caller.row()["settings"]["wppPaired"])
-
-
 def without_times(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "updated_at"}
 
 
 def test_a_number_is_stopped_and_its_row_kept_inactive(caller: Caller) -> None:
-    paired(caller)
+    caller.pair()
     before = caller.row()
     answer = caller.call(DISCONNECT)
     after = caller.row()
@@ -48,7 +41,7 @@ def test_a_number_is_stopped_and_its_row_kept_inactive(caller: Caller) -> None:
 
 
 def test_it_takes_five_upstream_calls_in_four_round_trips(caller: Caller) -> None:
-    paired(caller)
+    caller.pair()
     caller.change_settings(wppStartedAt=1)
     caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.05  # so that they overlap
     caller.stack.supabase_server.clear()
@@ -60,7 +53,7 @@ def test_it_takes_five_upstream_calls_in_four_round_trips(caller: Caller) -> Non
 
 
 def test_connecting_again_gives_the_same_client_and_clears_the_mark(caller: Caller) -> None:
-    paired(caller)
+    caller.pair()
     before = caller.row()["settings"]
     caller.call(DISCONNECT)
     answer = caller.create()
@@ -74,7 +67,7 @@ def test_connecting_again_gives_the_same_client_and_clears_the_mark(caller: Call
 
 
 def test_a_further_number_is_connected_again_by_its_id(caller: Caller) -> None:
-    paired(caller)
+    caller.pair()
     further = caller.create({"add_new": True}).json()
     caller.stack.platform.scan(further["session"])
     number = {"integration_id": further["integration_id"]}
@@ -86,7 +79,7 @@ def test_a_further_number_is_connected_again_by_its_id(caller: Caller) -> None:
 
 
 def test_the_only_number_disconnected_is_what_an_addition_returns(caller: Caller) -> None:
-    paired(caller)
+    caller.pair()
     session = caller.session().name
     caller.call(DISCONNECT)
     assert caller.create({"add_new": True}).json()["session"] == session
@@ -94,7 +87,7 @@ def test_the_only_number_disconnected_is_what_an_addition_returns(caller: Caller
 
 
 def test_one_of_several_numbers_has_to_be_named(caller: Caller) -> None:
-    paired(caller)
+    caller.pair()
     further = caller.create({"add_new": True}).json()
     answer = caller.call(DISCONNECT)
     assert (answer.status_code, answer.json()["code"]) == (409, "several_numbers")
@@ -106,7 +99,7 @@ def test_one_of_several_numbers_has_to_be_named(caller: Caller) -> None:
 
 @pytest.mark.parametrize("body", [{"integration_id": "nothing"}, {"session": "client_of_nobody"}])
 def test_an_unknown_number_is_404(caller: Caller, body: dict[str, str]) -> None:
-    paired(caller)
+    caller.pair()
     answer = caller.call(DISCONNECT, body)
     assert (answer.status_code, answer.json()["code"]) == (404, "number_not_found")
     assert caller.session().stops == 0
@@ -118,7 +111,7 @@ def test_without_any_number_it_is_404(caller: Caller) -> None:
 
 
 def test_a_session_that_the_platform_does_not_know_counts_as_stopped(caller: Caller) -> None:
-    paired(caller)
+    caller.pair()
     caller.change_settings(wppStartedAt=1)
     caller.stack.platform.lose(caller.session().name)
     assert caller.call(DISCONNECT).status_code == 200
@@ -127,7 +120,7 @@ def test_a_session_that_the_platform_does_not_know_counts_as_stopped(caller: Cal
 
 @pytest.mark.parametrize("fault", [Fault("stop", status=404, body=b"<html>"), Fault("stop", status=500, times=None)])
 def test_a_session_that_could_not_be_stopped_leaves_the_row_as_it_was(caller: Caller, fault: Fault) -> None:
-    paired(caller)
+    caller.pair()
     before = without_times(caller.row())
     caller.stack.platform_server.inject(fault)
     assert caller.call(DISCONNECT).status_code == 502
@@ -139,7 +132,7 @@ def test_a_session_that_could_not_be_stopped_leaves_the_row_as_it_was(caller: Ca
 def test_it_waits_for_somebody_who_works_on_the_number_until_the_deadline(
     caller: Caller, patient: Runtime, time: Advancing
 ) -> None:
-    paired(caller)
+    caller.pair()
     claim = {"id": "another's", "beat": 1, "doing": "create", "expiresAt": int((real_time.time() + 60) * 1000)}
     caller.change_settings(wppClaim=claim)
     with pytest.raises(CreationInProgress):
@@ -151,7 +144,7 @@ def test_it_waits_for_somebody_who_works_on_the_number_until_the_deadline(
 
 
 def test_a_start_that_was_just_sent_takes_effect_before_the_stop(caller: Caller, patient: Runtime) -> None:
-    paired(caller)
+    caller.pair()
     session = caller.session()
     caller.stack.platform.disconnect(session.name)
     caller.change_settings(wppStartedAt=int(real_time.time() * 1000))
@@ -168,7 +161,7 @@ def test_a_start_that_was_just_sent_takes_effect_before_the_stop(caller: Caller,
 def test_many_at_once_end_disconnected_and_many_with_connects_in_one_or_the_other(
     caller: Caller, runtime: Runtime
 ) -> None:
-    paired(caller)
+    caller.pair()
 
     def act(number: int) -> None:
         invocation = runtime.begin("wpp-create", "id")

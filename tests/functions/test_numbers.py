@@ -24,16 +24,6 @@ if TYPE_CHECKING:
 ADD = {"add_new": True}
 
 
-def paired(caller: Caller) -> dict[str, Any]:
-    """The primary number, noted as paired."""
-    caller.create()
-    caller.scan()
-    # A call that cannot note it within half a second leaves it to the next one.
-    wait_for(lambda: caller.create().json()["status"] == "connected" and caller.row()["settings"]["wppPaired"])
-    connected: dict[str, Any] = caller.create().json()
-    return connected
-
-
 def sessions_of(caller: Caller) -> set[str]:
     """The platform's sessions of all numbers of the organization."""
     return {c.session for c in caller.stack.platform.clients if c.organization_id.startswith(caller.organization_id)}
@@ -41,7 +31,7 @@ def sessions_of(caller: Caller) -> set[str]:
 
 @pytest.mark.parametrize("function", CONNECTING)
 def test_each_number_is_meant_by_its_id(caller: Caller, function: str) -> None:
-    primary = paired(caller)
+    primary = caller.pair()
     further = caller.create(ADD).json()
     for number in (primary, further):
         answer = caller.call(function, {"integration_id": number["integration_id"]}).json()
@@ -53,7 +43,7 @@ def test_each_number_is_meant_by_its_id(caller: Caller, function: str) -> None:
 
 @pytest.mark.parametrize("function", CONNECTING)
 def test_a_number_that_is_not_the_organizations_is_404_and_makes_nothing(caller: Caller, function: str) -> None:
-    primary = paired(caller)
+    primary = caller.pair()
     other = new_caller(caller.stack, caller.processes)
     theirs = other.create().json()["integration_id"]
     caller.stack.platform_server.clear()
@@ -73,7 +63,7 @@ def test_an_id_that_is_not_text_is_refused(caller: Caller, function: str, value:
 
 
 def test_an_addition_of_a_number_that_is_named_is_refused(caller: Caller) -> None:
-    number = paired(caller)["integration_id"]
+    number = caller.pair()["integration_id"]
     assert caller.create({**ADD, "integration_id": number}).status_code == 400
     assert len(caller.rows()) == 1
 
@@ -90,7 +80,7 @@ def test_provision_refuses_what_it_does_not_take(caller: Caller, option: str) ->
 def test_a_further_number_that_was_disconnected_is_connected_again_as_the_same_client(
     caller: Caller, function: str
 ) -> None:
-    paired(caller)
+    caller.pair()
     further = caller.create(ADD).json()
     number = {"integration_id": further["integration_id"]}
     caller.stack.platform.scan(further["session"])
@@ -109,7 +99,7 @@ def test_a_further_number_that_was_disconnected_is_connected_again_as_the_same_c
 
 
 def test_a_recreation_of_a_named_number_leaves_the_others_alone(caller: Caller) -> None:
-    primary = paired(caller)
+    primary = caller.pair()
     further = caller.create(ADD).json()
     answer = caller.create({"force_recreate": True, "integration_id": further["integration_id"]}).json()
     assert answer["integration_id"] == further["integration_id"]
@@ -119,7 +109,7 @@ def test_a_recreation_of_a_named_number_leaves_the_others_alone(caller: Caller) 
 
 
 def test_a_key_that_was_used_for_another_number_is_422(caller: Caller) -> None:
-    primary = paired(caller)
+    primary = caller.pair()
     further = caller.create(ADD).json()
     named = [{"force_recreate": True, "integration_id": number["integration_id"]} for number in (primary, further)]
     assert caller.create(named[1], Idempotency_Key="one").status_code == 200
@@ -133,7 +123,7 @@ def test_a_key_that_was_used_for_another_number_is_422(caller: Caller) -> None:
 
 
 def test_an_unfinished_number_that_is_named_is_finished_under_its_own_id(caller: Caller) -> None:
-    paired(caller)
+    caller.pair()
     sub_id = f"{caller.organization_id}__wpp__01234567"
     row = caller.stack.supabase.insert_row(
         organization_id=caller.organization_id, is_active=False, settings={"wppSubOrgId": sub_id}
@@ -163,7 +153,7 @@ def test_an_addition_passes_over_a_row_that_cannot_be_read(caller: Caller) -> No
 
 
 def test_additions_at_once_are_one_number(caller: Caller) -> None:
-    primary = paired(caller)
+    primary = caller.pair()
     caller.stack.platform_server.latency = caller.stack.supabase_server.latency = 0.02
     with ExitStack() as running:
         servers = [running.enter_context(server_process(caller.stack.environment(), free_port())) for _ in range(2)]
@@ -180,7 +170,7 @@ def test_additions_at_once_are_one_number(caller: Caller) -> None:
 def test_two_additions_that_found_the_same_rows_are_one_number(
     caller: Caller, runtime: Runtime, patient: Runtime, meanwhile: Intervening
 ) -> None:
-    paired(caller)
+    caller.pair()
     added: list[str] = []
 
     def add(adding: Runtime) -> None:
@@ -195,7 +185,7 @@ def test_two_additions_that_found_the_same_rows_are_one_number(
 
 
 def test_an_addition_while_another_is_under_way_is_the_same_number(caller: Caller) -> None:
-    paired(caller)
+    caller.pair()
     server = caller.stack.platform_server
     server.clear()
     server.inject(Fault("create", status=0, delay=0.8))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from deploy import bundle
+from tests.support.servers import wait_for
 
 if TYPE_CHECKING:
     from emulator.platform.sessions import Session
@@ -75,6 +76,14 @@ class Caller:
     def scan(self) -> None:
         """Plays the scan of the QR with a phone."""
         self.stack.platform.scan(self.session().name)
+
+    def pair(self) -> Any:
+        """Connects a new number, and calls until it is noted as paired, which a call that is slow to save leaves to the next one.
+        Returns the last answer."""
+        self.create()
+        self.scan()
+        wait_for(lambda: self.create() and self.row()["settings"]["wppPaired"])
+        return self.create().json()
 
 
 def new_caller(stack: Stack, processes: dict[str, FunctionProcess]) -> Caller:

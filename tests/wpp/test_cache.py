@@ -10,7 +10,6 @@ import pytest
 
 from wpp.cache import Present, Recent, Shared
 from wpp.clock import Clock
-from wpp.provisioning.pauses import pause_after
 
 
 def test_the_least_recently_used_is_forgotten_first() -> None:
@@ -68,19 +67,6 @@ def test_an_error_is_not_shared_and_nobody_waits_for_ever() -> None:
         assert shared.result(0.0, 0.01, Clock(), lambda: 2) == 2
         go_on.set()
         assert first.result() == 1
-
-
-def test_the_pause_between_two_looks_grows_with_the_time_waited() -> None:
-    assert [pause_after(waited, 1) for waited in (0, 1, 5, 10, 100)] == [0.15, 0.15, 0.4, 0.8, 1.0]
-    waited, looks = 0.0, 0
-    while waited < 15:
-        waited += pause_after(waited, 1)
-        looks += 1
-    assert looks < 45
-
-
-def test_the_pause_grows_with_the_sessions_that_are_waited_for_up_to_a_second() -> None:
-    assert [pause_after(0, sessions) for sessions in (1, 15, 50, 100, 1000)] == [0.15, 0.15, 0.5, 1.0, 1.0]
 
 
 def test_a_key_counts_once_however_many_use_it_and_for_as_long_as_one_does() -> None:

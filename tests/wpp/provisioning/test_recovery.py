@@ -25,6 +25,12 @@ def forget_token(alone: Alone) -> Integration:
     return alone.stored()
 
 
+def disconnect(alone: Alone) -> None:
+    """As somebody else does it."""
+    alone.supabase.execute("update messenger_integrations set is_active = false where id = %s", alone.row()["id"])
+    alone.write(wppDisconnected=True)
+
+
 # A session that is not known
 
 
@@ -39,13 +45,9 @@ def test_a_session_that_is_unknown_once_is_only_looked_at_again(alone: Alone, ro
 
 
 def test_a_number_that_somebody_disconnects_meanwhile_is_not_connected_again(alone: Alone, row: Integration) -> None:
-    def disconnect() -> None:
-        alone.supabase.execute("update messenger_integrations set is_active = false where id = %s", row.id)
-        alone.write(wppDisconnected=True)
-
-    disconnect()
+    disconnect(alone)
     alone.instead("status", UNKNOWN)
-    alone.instead("token", disconnect)
+    alone.instead("token", lambda: disconnect(alone))
     alone.connect(alone.stored())
     assert (alone.row()["is_active"], alone.settings()["wppDisconnected"]) == (False, True)
 
@@ -53,13 +55,9 @@ def test_a_number_that_somebody_disconnects_meanwhile_is_not_connected_again(alo
 def test_a_number_that_somebody_disconnects_before_the_second_look_is_not_asked_for(
     alone: Alone, row: Integration
 ) -> None:
-    def disconnect() -> None:
-        alone.supabase.execute("update messenger_integrations set is_active = false where id = %s", row.id)
-        alone.write(wppDisconnected=True)
-
-    disconnect()
+    disconnect(alone)
     alone.platform.lose(alone.session().name)
-    alone.instead("token", disconnect)
+    alone.instead("token", lambda: disconnect(alone))
     assert alone.outcome(lambda: alone.connect(alone.stored())) == GONE
     assert "create" not in alone.calls()
     assert (alone.row()["is_active"], alone.settings()["wppDisconnected"]) == (False, True)

@@ -9,7 +9,6 @@ import pytest
 from tests.support.alone import LOST, PATCH, UNKNOWN, Alone, answer
 from wpp.cache import Shared
 from wpp.platform.state import SessionState, State
-from wpp.provisioning.pauses import pause_after
 
 if TYPE_CHECKING:
     from tests.support.alone import Connected
@@ -25,16 +24,6 @@ def starting(alone: Alone, seconds: float = 28.0, delay: float = 1000.0) -> Conn
     assert connected.state == STARTING
     alone.calls()
     return connected
-
-
-@pytest.mark.parametrize(
-    ("waited", "sessions", "pause"),
-    [(0, 1, 0.15), (1.875, 1, 0.15), (2.5, 1, 0.2), (12.5, 1, 1.0), (20, 1, 1.0), (0, 50, 0.5), (0, 101, 1.0)],
-)
-def test_looks_come_at_a_share_of_the_time_waited_and_less_often_for_many(
-    waited: float, sessions: int, pause: float
-) -> None:
-    assert pause_after(waited, sessions) == pytest.approx(pause)
 
 
 def test_a_qr_is_looked_for_until_it_is_there_and_the_status_with_each_fifth_look(alone: Alone) -> None:
