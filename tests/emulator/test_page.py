@@ -35,6 +35,7 @@ pytestmark = [
 # A browser for tests needs no network.
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
+expect.set_options(timeout=20_000)  # ms; 5 seconds are too few for a page on a busy machine
 
 
 @pytest.fixture(scope="module")
