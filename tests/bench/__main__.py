@@ -20,7 +20,7 @@ from tests.bench import best_effort, calls, dripping, polling, recovery, starts,
 from tests.bench.measured import framework, sources_of
 from tests.bench.report import Report, machine
 
-_ROUNDS = 7
+_ROUNDS = 11
 
 
 def main() -> int:

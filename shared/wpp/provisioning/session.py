@@ -13,7 +13,7 @@ from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import ensure_token
 from wpp.provisioning.live_state import live_state, with_qr
-from wpp.provisioning.pauses import SHORTEST_PAUSE, pause_after
+from wpp.provisioning.pauses import pause_after
 from wpp.provisioning.start import Start
 from wpp.provisioning.unscanned_qrs import unscanned_warning
 from wpp.provisioning.updates import WEBHOOK_PATIENCE, RowUpdates
@@ -113,7 +113,7 @@ class Session:
         began = clock.monotonic()
         until = began + min(self._invocation.config.qr_wait_seconds, self._upstream.deadline.remaining())
         trouble: UpstreamError | None = None
-        looks, pause = 0, SHORTEST_PAUSE
+        looks, pause = 0, pause_after(0.0, len(self._invocation.memory.looked_for))
         while not state.is_settled and state.state is not State.BLOCKED and clock.monotonic() + pause < until:
             clock.sleep(pause)
             looks += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -149,6 +150,15 @@ def test_the_process_knows_which_sessions_are_waited_for(alone: Alone) -> None:
         connected.session.wait_for_qr(connected.state)
     assert counts == [1, 1]  # another who waits for the same one
     assert len(alone.runtime.memory.looked_for) == 0
+
+
+def test_where_a_hundred_sessions_are_waited_for_the_first_look_comes_later_too(alone: Alone) -> None:
+    connected = starting(alone, delay=0.1)
+    with ExitStack() as others:
+        for number in range(99):
+            others.enter_context(alone.runtime.memory.looked_for.using(f"sk-{number}"))
+        connected.session.wait_for_qr(connected.state)
+    assert alone.waits == [1.0]
 
 
 @pytest.mark.parametrize(("ago", "is_shared"), [(0.07, True), (0.08, False)])
