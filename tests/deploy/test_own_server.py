@@ -32,7 +32,6 @@ pytestmark = [
         reason="rsync is not installed: apt-get install rsync",
     ),
 ]
-SELDOM = 0.05  # seconds between the calls of a client, where no worker is replaced meanwhile
 ANOTHER_FUNCTION = "def wpp_create(request):\n    return {'hello': 'world'}\n"
 
 
@@ -152,7 +151,7 @@ def test_a_broken_release_never_serves(server: Server) -> None:
     file = server.project / "functions/wpp_create/main.py"
     whole = file.read_text()
     server.change("functions/wpp_create/main.py", "\nraise RuntimeError('broken')\n")
-    with Calling(f"{server.url}/functions/v1/wpp-create", pause=SELDOM) as calling:
+    with Calling(f"{server.url}/functions/v1/wpp-create") as calling:
         wait_for(lambda: calling.versions)
         deployed = server.deploy()
     file.write_text(whole)
@@ -188,7 +187,7 @@ def test_a_release_that_does_not_answer_once_it_serves_is_taken_back(server: Ser
     """The trial is passed, and yet the service does not come up with it: here because it is never restarted."""
     before, served = server.version(), (server.dest / "current").resolve()
     server.change("functions/wpp_create/main.py", "\n# changed again\n")
-    with Calling(f"{server.url}/functions/v1/wpp-create", pause=SELDOM) as calling:
+    with Calling(f"{server.url}/functions/v1/wpp-create") as calling:
         wait_for(lambda: calling.versions)
         deployed = server.deploy(RESTART="true", WAIT="2")
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+_PAUSE = 0.05  # seconds between the calls of a client
+
 
 def start_server(
     functions: Path, env: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
@@ -59,9 +61,8 @@ class Calling:
     With a short pause between calls: without one, they take the processor from the server under test.
     """
 
-    def __init__(self, url: str, clients: int = 2, pause: float = 0.02) -> None:
+    def __init__(self, url: str, clients: int = 2) -> None:
         self.url = url
-        self._pause = pause
         self.failures: list[str] = []
         self.versions: list[str] = []
         self._stop = threading.Event()
@@ -79,7 +80,7 @@ class Calling:
                     self.failures.append(f"{answer.status_code} {body}")
             except (requests.RequestException, ValueError) as error:
                 self.failures.append(repr(error))
-            self._stop.wait(self._pause)
+            self._stop.wait(_PAUSE)
 
     def __enter__(self) -> Self:
         for thread in self._threads:
