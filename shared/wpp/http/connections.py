@@ -20,7 +20,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import ssl_wrap_socket
 
 from wpp.http.addresses import SOCKET_OPTIONS, connected_socket
-from wpp.http.sockets import MAX_REST, BoundedSocket, PlainSocket, TLSSocket
+from wpp.http.sockets import MAX_REST, MIN_TIMEOUT, BoundedSocket, PlainSocket, TLSSocket
 
 if TYPE_CHECKING:
     from urllib3.response import HTTPResponse
@@ -31,7 +31,6 @@ MAX_IDLE_BEFORE_POST = 4.0
 """The same for what must not be sent twice. Node.js closes a connection after 5 seconds, and a request that arrives in that
 moment is lost."""
 _POOL_SIZE = 256  # connections to one host that are kept; more may be in use
-_MIN_TIMEOUT = 0.001  # seconds; zero would mean "do not wait at all"
 
 
 class StaleConnection(ConnectionResetError):
@@ -45,7 +44,7 @@ class _Connection(HTTPConnection):
     @property
     def timeout(self) -> float:
         """Seconds left. urllib3 sets it once for connecting and once for the response, and reads it in between."""
-        return max(_MIN_TIMEOUT, self._give_up - time.monotonic())
+        return max(MIN_TIMEOUT, self._give_up - time.monotonic())
 
     @timeout.setter
     def timeout(self, value: float | None) -> None:
@@ -118,7 +117,7 @@ class _TLSConnectionPool(HTTPSConnectionPool):
 
 
 class BoundedAdapter(HTTPAdapter):
-    """The `requests` adapter whose connections use these connections.
+    """The `requests` adapter that makes and keeps the connections above.
 
     It trusts the system's certificate authorities, SSL_CERT_FILE included, or certifi's if the system has none. Reading them
     takes 18 ms, and is done once, when the first host is called over TLS.

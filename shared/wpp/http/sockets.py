@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _MAX_HEAD = 256 * 1024  # bytes of status line and headers, which take eight times as much memory
 MAX_REST = 2 * 1024 * 1024
 """Bytes of the body, with what chunks add."""
+MIN_TIMEOUT = 0.001
+"""Seconds; zero would mean "do not wait at all"."""
 
 
 class ResponseTooLarge(OSError):
@@ -53,4 +55,14 @@ class PlainSocket(BoundedSocket, socket.socket):
 
 
 class TLSSocket(BoundedSocket, ssl.SSLSocket):
-    pass
+    """On gevent too, whose TLS waits anew, for as long as `timeout` says, for each piece of a record and of the handshake."""
+
+    @property
+    def timeout(self) -> float | None:
+        """What is left. Python's own `ssl` counts down by itself, and does not ask."""
+        value = self.gettimeout()
+        return max(MIN_TIMEOUT, self._give_up - time.monotonic()) if value and self._give_up < math.inf else value
+
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        self.settimeout(value)
