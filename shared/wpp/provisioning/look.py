@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from wpp.errors import NumberNotFound, SessionGone
-from wpp.platform.state import State
+from wpp.platform.state import SessionState, State
 from wpp.provisioning.access import organization_of_caller
 from wpp.provisioning.client import ensure_token, stored_client
 from wpp.provisioning.live_state import live_state
@@ -76,9 +76,12 @@ def qr_of(invocation: Invocation, access_token: str, target: Target) -> str | No
         return None
     client = stored_client(invocation, row)
     ensure_token(invocation, client)
-    qr = client.platform.qr()
-    _save(RowUpdates(invocation, client, only_look=True))
-    return qr
+    state = SessionState(State.STARTING).with_qr(client.platform.qr())
+    updates = RowUpdates(invocation, client, only_look=True)
+    if state.qr is not None:
+        updates.observe(state)
+    _save(updates)
+    return state.qr
 
 
 def _live_look(invocation: Invocation, row: Integration) -> Look:

@@ -38,7 +38,8 @@ class RowUpdates:
     def __init__(
         self, invocation: Invocation, client: Client, keyed: KeyedRequest | None = None, *, only_look: bool = False
     ) -> None:
-        """`keyed` is recorded as carried out. With `only_look`, no more is written than a token and that a number was paired."""
+        """`keyed` is recorded as carried out. With `only_look`, no more is written than a token, that a QR was shown, and that
+        a number was paired: a phone that may have scanned the QR is not to be logged out by a restart."""
         record = record_of(client.row)
         may_connect = client.may_connect and not only_look
         self._activate = may_connect and not client.row.is_active
@@ -123,10 +124,10 @@ class RowUpdates:
             record = record.with_start(self._start.at).with_restarts(self._start.restarts)
         if self._seen_paired and not record.was_paired:
             record = record.paired()
-        if self._only_look:
-            return record
         if self._seen_qr and not record.was_paired and not record.qr_was_shown:
             record = record.with_qr_shown()
+        if self._only_look:
+            return record
         if record.restarts and (self._seen_paired or self._seen_qr):
             record = record.with_restarts(0)
         return record.with_lost(None) if record.lost and self._seen_known else record

@@ -10,8 +10,12 @@ from tests.support.alone import BEGIN, LOST, PATCH, UNKNOWN, Alone, answer
 from wpp.errors import NumberNotFound
 from wpp.provisioning.look import Look, look, qr_of
 from wpp.provisioning.options import Target
+from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
 CALLER = ["auth.user", "rest.GET.profiles"]
@@ -47,8 +51,24 @@ def test_what_the_platform_reports_is_told_in_our_words(
 def test_a_qr_is_told_with_its_row(alone: Alone, row: Integration) -> None:
     qr = alone.platform.qr(alone.session())
     assert seen(alone) == Look("qr_issued", qr, row, None)
+    assert alone.calls() == [*CALLER, "qr", "status", PATCH]
+    assert alone.settings() == {**row.settings, "wppQrShown": True}
+    assert seen(alone).qrcode == qr
     assert alone.calls() == [*CALLER, "qr", "status"]
-    assert alone.settings() == row.settings
+
+
+@pytest.mark.parametrize("shown_by", [look, qr_of])
+def test_a_session_whose_qr_was_shown_by_a_look_is_not_restarted(
+    alone: Alone, row: Integration, shown_by: Callable[[Invocation, str, Target], object]
+) -> None:
+    """Somebody scans it and closes the page. Later the session comes up again after a restart of the platform."""
+    shown_by(alone.begin(), alone.token, Target())
+    alone.platform.scan(alone.session().name)
+    alone.platform.report(alone.session().name, "connecting")
+    alone.passed += 86400
+    alone.calls()
+    assert connect(alone.begin(), alone.token).status == "starting"
+    assert not {"stop", "start"} & set(alone.calls())
 
 
 def test_a_renewed_token_and_a_pairing_are_saved_and_nothing_else(alone: Alone, row: Integration) -> None:
@@ -129,6 +149,10 @@ def test_three_qrs_in_a_row_that_nobody_scanned_are_told_of(alone: Alone, row: I
 def test_the_qr_of_a_number_is_read_alone(alone: Alone, row: Integration) -> None:
     qr = alone.platform.qr(alone.session())
     assert qr_of(alone.begin(), alone.token, Target(None, alone.session().name)) == qr
+    assert alone.calls() == [*CALLER, "qr", PATCH]
+    assert alone.settings() == {**row.settings, "wppQrShown": True}
+    alone.instead("qr", answer(200, {"qr": None}))
+    assert qr_of(alone.begin(), alone.token, Target()) is None
     assert alone.calls() == [*CALLER, "qr"]
 
 
@@ -140,7 +164,7 @@ def test_a_renewed_token_is_saved_also_then_and_while_somebody_is_at_work(alone:
     qr_of(alone.begin(), alone.token, Target())
     assert alone.calls() == [*CALLER, "qr", "token", "qr", PATCH]
     changed = {name for name, value in alone.settings().items() if before.get(name) != value}
-    assert changed == {"wppJwtToken", "wppJwtExpiresAt"}
+    assert changed == {"wppJwtToken", "wppJwtExpiresAt", "wppQrShown"}
 
 
 @pytest.mark.parametrize(
