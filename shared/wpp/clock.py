@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import suppress
@@ -41,9 +42,9 @@ class Deadline:
         """Seconds left for work; zero or less when there are none."""
         return self._work_until - self._clock.monotonic()
 
-    def for_tidying(self) -> Deadline:
-        """The same deadline with the kept part opened: for releasing a claim, never for new work."""
-        return Deadline(self._tidy_until - self._clock.monotonic(), self._clock, kept=0.0)
+    def for_tidying(self, at_most: float = math.inf) -> Deadline:
+        """The same deadline with the kept part opened, or one in `at_most` seconds: for releasing a claim, never for new work."""
+        return Deadline(min(at_most, self._tidy_until - self._clock.monotonic()), self._clock, kept=0.0)
 
     def cap(self, seconds: float, doing: str) -> float:
         """At most `seconds`, at most what is left. Raises DeadlinePassed when nothing is."""
@@ -65,7 +66,7 @@ class Ticker:
     def __init__(self, first: float, tick: Tick) -> None:
         """`first` is the seconds until the first call."""
         self._stopped = threading.Event()
-        with suppress(RuntimeError):  # no thread to be had: what must not go without a tick makes it itself
+        with suppress(RuntimeError):  # no thread to be had: then there are no ticks
             threading.Thread(target=self._run, args=[first, tick], daemon=True).start()
 
     def stop(self) -> None:

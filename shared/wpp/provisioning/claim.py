@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wpp.errors import DeadlinePassed, UpstreamRefused, WppError
-from wpp.provisioning.liveness import Liveness
+from wpp.provisioning.liveness import DEAD_AFTER, Liveness
 from wpp.provisioning.record import Claim, Doing, Failure, Record, record_of, writable_record_of
 from wpp.supabase.rows import Rows
 
@@ -29,7 +29,7 @@ TRUSTED_SECONDS = 4.0
 """After a confirmed beat was sent: until then, nobody can have observed the claim to be dead."""
 _SECONDS_AFTER_A_FAILED_BEAT = 0.5
 _SECONDS_FOR_A_CHANGE = 1.0
-"""Until beats go on beside a change whose response is not there: the claim outlives one change that hangs and one lost beat."""
+"""After which beats go on beside a change that still waits for its response: the claim outlives one that hangs, and one lost beat."""
 _BEAT_ATTEMPTS = 2
 _OLD_LEASE_SECONDS = 10.0  # what code from before beats adds to a lease, for clocks that differ
 
@@ -152,7 +152,7 @@ class HeldClaim:
             record = record_of(current)
             return {"settings": change(record).released(failure).settings} if self._is_in(record) else None
 
-        rows = Rows(self._invocation.config, self._invocation.upstream.for_tidying())
+        rows = Rows(self._invocation.config, self._invocation.upstream.for_tidying(DEAD_AFTER))  # then it is dead anyway
         try:
             row = rows.by_id(self._row_id)
             if row is not None:
@@ -171,7 +171,8 @@ class HeldClaim:
         release: bool = False,
         attempts: int | None = None,
     ) -> Integration:
-        if self.row is None:
+        row = self.row  # read once: a beat may find it gone at any time
+        if row is None:
             raise ClaimLost
         beat, sent = self._next_beat(), self._clock.monotonic()
 
@@ -183,7 +184,7 @@ class HeldClaim:
             claim = record.claim
             if claim and claim.id == self.id and claim.beat is not None and claim.beat > beat:
                 beat = self._next_beat()  # another thread of ours was faster
-            is_doing = doing or (claim.doing if claim and claim.id == self.id else self.doing)  # a beat changes nothing
+            is_doing = doing or (claim.doing if claim and claim.id == self.id else self.doing)  # a beat keeps what the row says
             changed = change(record).released() if release else self._claimed(change(record), beat, is_doing)
             if changed == record and active in (None, current.is_active):
                 return None  # also our own change, the response to which was lost
@@ -191,14 +192,14 @@ class HeldClaim:
                 raise ClaimLost
             return {"settings": changed.settings, **({} if active is None else {"is_active": active})}
 
-        row = rows.change(self.row, edit, attempts)
-        if row is None:
+        changed_row = rows.change(row, edit, attempts)
+        if changed_row is None:
             raise ClaimLost
         with self._lock:
             if self.row is not None:
                 self.doing = doing or self.doing
-                self.row, self._confirmed_at = row, max(sent, self._confirmed_at)
-        return row
+                self.row, self._confirmed_at = changed_row, max(sent, self._confirmed_at)
+        return changed_row
 
     def _next_beat(self) -> int:
         """Never the same twice: an observer would take a repeated beat for a claim that has stood still."""

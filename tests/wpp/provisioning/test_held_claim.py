@@ -101,6 +101,16 @@ def test_a_release_that_fails_is_logged(alone: Alone, row: Integration) -> None:
     assert alone.logged == [("WARNING", "the claim could not be released; others will find it dead", fields)]
 
 
+def test_a_release_is_not_tried_for_longer_than_it_takes_others_to_find_the_claim_dead(
+    alone: Alone, row: Integration
+) -> None:
+    claim, _ = taken(alone, row)
+    alone.takes(GET, 1.9)
+    alone.instead(GET, *[TIMED_OUT] * 4)
+    claim.release()
+    assert [sent.timeout for sent in alone.sent if sent.call == GET] == pytest.approx([6, 3.9, 1.6])
+
+
 def test_a_release_may_use_the_time_that_is_kept_for_the_end(alone: Alone, row: Integration) -> None:
     claim, _ = taken(alone, row, 8)
     alone.passed += 7.5
