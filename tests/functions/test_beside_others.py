@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.servers import wait_for
 from wpp.config import config_from
 from wpp.provisioning.service import connect
 from wpp.runtime import Runtime
@@ -40,5 +41,5 @@ def test_a_qr_that_others_of_the_process_have_noted_is_not_noted_again(
     caller.stack.supabase_server.clear()
     meanwhile.after("GET", "status", somebody_sees_the_qr)
     assert connect(disturbed.begin("wpp-provision", "ours"), caller.token, wait=True).status == "qr_issued"
-    assert caller.row()["settings"]["wppQrShown"] is True
+    wait_for(lambda: caller.row()["settings"].get("wppQrShown"))
     assert caller.stack.supabase_server.count(PATCH) == 1

@@ -151,7 +151,7 @@ def test_somebody_who_connected_it_and_still_waits_for_its_qr_does_not_connect_i
     disconnect_at_once(caller)
     caller.stack.platform.revoke_tokens(caller.session().name)  # so that the one who waits has something to save
     waiting.wait_for_qr(state)
-    assert caller.row()["settings"]["wppJwtToken"] != row.settings["wppJwtToken"]
+    wait_for(lambda: caller.row()["settings"]["wppJwtToken"] != row.settings["wppJwtToken"])
     assert (caller.row()["is_active"], caller.row()["settings"]["wppDisconnected"]) == (False, True)
     assert caller.session().started_at is None
 

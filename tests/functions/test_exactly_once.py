@@ -11,6 +11,7 @@ import pytest
 
 from emulator.processes import free_port, function_process, server_process
 from tests.support.callers import CONNECTING, CREATE, PROVISION, Caller, new_caller
+from tests.support.servers import wait_for
 from wpp.config import config_from
 from wpp.errors import CreationInProgress
 from wpp.provisioning.service import connect
@@ -177,8 +178,8 @@ def test_a_stored_token_that_went_stale_is_renewed_and_saved(caller: Caller) -> 
 
     assert caller.create().status_code == 200
 
+    wait_for(lambda: caller.row()["settings"]["wppJwtToken"] != before["wppJwtToken"])
     after = caller.row()["settings"]
-    assert after["wppJwtToken"] != before["wppJwtToken"]
     assert after["wppApiKey"] == before["wppApiKey"]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from emulator.faults import Fault
 from tests.support.callers import CONNECTING, Caller
+from tests.support.servers import wait_for
 
 HOOK = "https://product.example/functions/v1/wpp-webhook"
 
@@ -174,7 +175,7 @@ def test_a_webhook_that_fails_is_a_warning_and_is_registered_by_the_next_process
 
     assert "warnings" not in caller.provision().json()  # this process does not try it again for a while
     assert caller.session().webhook == HOOK
-    assert "wppWebhookPending" not in caller.row()["settings"]
+    wait_for(lambda: "wppWebhookPending" not in caller.row()["settings"])
 
 
 def test_a_webhook_that_fails_at_a_restart_is_registered_by_the_next_process(caller: Caller) -> None:

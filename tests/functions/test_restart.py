@@ -11,6 +11,7 @@ import pytest
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
 from tests.support.restarts import AFTER, called, stuck
+from tests.support.servers import wait_for
 from wpp.config import config_from
 from wpp.provisioning import start
 from wpp.runtime import Runtime
@@ -80,7 +81,7 @@ def test_a_session_that_had_a_qr_since_its_start_is_not_restarted_it_may_have_be
     caller.stack.platform.settings.qr_delay = 0
     caller.create()
     assert called(patient, caller)[0].status == "qr_issued"
-    assert caller.row()["settings"]["wppQrShown"] is True
+    wait_for(lambda: caller.row()["settings"].get("wppQrShown"))
     caller.stack.platform.report(caller.session().name, "connecting")
     time.advance(100 * AFTER)
     assert called(patient, caller)[0].status == "starting"

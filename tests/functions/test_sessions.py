@@ -11,6 +11,7 @@ import pytest
 
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
+from tests.support.servers import wait_for
 from wpp.provisioning import creation, updates
 from wpp.provisioning.options import Options
 from wpp.provisioning.service import connect
@@ -82,7 +83,7 @@ def test_a_save_that_failed_is_made_up_for_by_a_later_call(caller: Caller, runti
     assert caller.row()["settings"]["wppJwtToken"] == before
     runtime.memory.postponed.clear()  # as after the pause
     connect(runtime.begin("wpp-create", "id"), caller.token)
-    assert caller.row()["settings"]["wppJwtToken"] != before
+    wait_for(lambda: caller.row()["settings"]["wppJwtToken"] != before)
 
 
 def test_a_session_that_cannot_be_stopped_is_replaced_all_the_same(
@@ -142,7 +143,7 @@ def test_a_stored_token_that_is_refused_is_replaced_whatever_its_end(caller: Cal
     with server_process(caller.stack.environment(), free_port()) as new_process:
         new_process.wait_until_ready()
         assert caller.call_at(f"{new_process.url}/wpp-create").status_code == 200
-    assert caller.row()["settings"]["wppJwtToken"] != "dead"
+        wait_for(lambda: caller.row()["settings"]["wppJwtToken"] != "dead")
 
 
 @pytest.mark.parametrize(("sessions", "fewest", "most"), [(1, 40, 60), (100, 18, 22)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.faults import Fault
+from tests.support.servers import wait_for
 from wpp.provisioning.client import stored_client
 from wpp.provisioning.disconnect import disconnect
 from wpp.provisioning.look import look
@@ -67,7 +68,7 @@ def test_a_connected_session_is_never_started_and_noted_as_paired(
     caller.stack.platform.report(session.name, word)
     assert connect(begin(patient), caller.token, wait=wait).status == "connected"
     assert (session.starts - starts, session.stops) == (0, 0)
-    assert caller.row()["settings"]["wppPaired"] is True
+    wait_for(lambda: caller.row()["settings"]["wppPaired"])
 
 
 @pytest.mark.parametrize("word", [*BEFORE_THE_QR, *AFTER_THE_SCAN])
@@ -91,7 +92,7 @@ def test_a_scanned_session_counts_as_paired_before_it_is_connected(caller: Calle
     caller.create()
     caller.stack.platform.report(caller.session().name, word)
     connect(begin(patient), caller.token)
-    assert caller.row()["settings"]["wppPaired"] is True
+    wait_for(lambda: caller.row()["settings"]["wppPaired"])
 
 
 @pytest.mark.parametrize("word", BLOCKED)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.servers import wait_for
 from wpp.config import config_from
 from wpp.provisioning.look import look
 from wpp.provisioning.options import Target
@@ -68,4 +69,4 @@ def test_what_somebody_else_who_is_starting_the_session_writes_is_left_to_them(c
     caller.change_settings(wppClaim=None)
     called(caller, None)
     assert session.webhooks == 3
-    assert caller.row()["settings"]["wppJwtToken"]
+    wait_for(lambda: caller.row()["settings"].get("wppJwtToken"))

@@ -29,7 +29,7 @@ TRUSTED_SECONDS = 4.0
 """After a confirmed beat was sent: until then, nobody can have observed the claim to be dead."""
 _SECONDS_AFTER_A_FAILED_BEAT = 0.5
 _SECONDS_FOR_A_CHANGE = 1.0
-"""After which beats go on beside a change that still waits for its response: the claim outlives one that hangs, and one lost beat."""
+"""After which beats go on beside a change whose response is late: the claim outlives one that hangs, and one lost beat."""
 _BEAT_ATTEMPTS = 2
 _OLD_LEASE_SECONDS = 10.0  # what code from before beats adds to a lease, for clocks that differ
 
@@ -152,7 +152,8 @@ class HeldClaim:
             record = record_of(current)
             return {"settings": change(record).released(failure).settings} if self._is_in(record) else None
 
-        rows = Rows(self._invocation.config, self._invocation.upstream.for_tidying(DEAD_AFTER))  # then it is dead anyway
+        upstream = self._invocation.upstream.for_tidying(DEAD_AFTER)  # then it is dead anyway
+        rows = Rows(self._invocation.config, upstream)
         try:
             row = rows.by_id(self._row_id)
             if row is not None:
@@ -184,7 +185,7 @@ class HeldClaim:
             claim = record.claim
             if claim and claim.id == self.id and claim.beat is not None and claim.beat > beat:
                 beat = self._next_beat()  # another thread of ours was faster
-            is_doing = doing or (claim.doing if claim and claim.id == self.id else self.doing)  # a beat keeps what the row says
+            is_doing = doing or (claim.doing if claim and claim.id == self.id else self.doing)  # a beat keeps it
             changed = change(record).released() if release else self._claimed(change(record), beat, is_doing)
             if changed == record and active in (None, current.is_active):
                 return None  # also our own change, the response to which was lost

@@ -72,7 +72,8 @@ def test_a_handshake_and_a_record_that_trickle_in_end_with_the_timeout(trusted: 
     ):
         urls = [server.url.replace("http://", "https://") for server in (sound, first, second)]
         command = [sys.executable, "-c", CLIENT, str(TIMEOUT), *urls]
-        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT / "shared")}, check=True, capture_output=True)
+        env = os.environ | {"PYTHONPATH": str(ROOT / "shared")}
+        done = subprocess.run(command, env=env, check=True, capture_output=True)
     found = json.loads(done.stdout)
     assert [timed_out for timed_out, _ in found] == [True, True]
     assert max(took for _, took in found) < TIMEOUT + MARGIN
