@@ -88,6 +88,9 @@ class Present:
     def __len__(self) -> int:
         return len(self._uses)
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._uses
+
     @contextmanager
     def using(self, key: str) -> Iterator[None]:
         with self._lock:

@@ -225,7 +225,8 @@ class HeldClaim:
         if row is not None and self._is_in(record_of(row)):
             self.row, self._row_id, self._confirmed_at = row, row.id, sent
             worker = threading.current_thread()
-            self._ticker = self._invocation.runtime.start_ticker(BEAT_SECONDS, lambda: self._tick(worker))
+            first = max(0.0, sent + BEAT_SECONDS - self._clock.monotonic())  # its response may have taken long
+            self._ticker = self._invocation.runtime.start_ticker(first, lambda: self._tick(worker))
         return row
 
     def _tick(self, worker: threading.Thread) -> float | None:

@@ -105,8 +105,13 @@ class Session:
 
         Running out of time is not a failure: the session is then still starting.
         """
-        with self._invocation.memory.looked_for.using(self.credentials.api_key):
-            return self._waited_for_qr(state)
+        memory, api_key = self._invocation.memory, self.credentials.api_key
+        try:
+            with memory.looked_for.using(api_key):
+                return self._waited_for_qr(state)
+        finally:
+            if api_key not in memory.looked_for:
+                memory.looks.forget(api_key)  # whoever has its QR can take the number over
 
     def _waited_for_qr(self, state: SessionState) -> SessionState:
         clock = self._upstream.clock

@@ -10,7 +10,7 @@ import pytest
 from tests.support.alone import BEGIN, GET, LOST_AFTERWARDS, PATCH, TIMED_OUT, Alone
 from tests.support.held_claim import stored_claim, taken, unchanged
 from wpp.provisioning import claim as claims
-from wpp.provisioning.claim import ClaimLost
+from wpp.provisioning.claim import ClaimLost, HeldClaim
 
 if TYPE_CHECKING:
     from wpp.supabase.rows import Integration
@@ -29,6 +29,16 @@ def test_a_beat_changes_the_number_of_the_claim_and_comes_every_two_seconds(alon
         assert stored_claim(alone) == held
     assert [(sent.call, sent.timeout) for sent in alone.sent] == [(PATCH, 2)] * 3
     assert (alone.settings()["theirs"], alone.row()["is_active"]) == (1, False)
+
+
+@pytest.mark.parametrize(("took", "first"), [(0.5, 1.5), (4.5, 0.0)])
+def test_the_first_beat_comes_two_seconds_after_the_claim_was_asked_for(
+    alone: Alone, row: Integration, took: float, first: float
+) -> None:
+    """However late the response is: others may have seen the claim ever since."""
+    alone.takes(PATCH, took)
+    assert HeldClaim(alone.begin(), "create").take(row, lambda _: True)[0]
+    assert alone.ticks[-1][0] == first
 
 
 def test_a_beat_confirms_the_claim(alone: Alone, row: Integration) -> None:

@@ -177,10 +177,18 @@ def test_a_look_that_somebody_else_had_within_half_the_pause_is_shared(
 def test_a_look_is_had_by_others_too(alone: Alone) -> None:
     connected = starting(alone)
     alone.instead("qr", answer(200, {"qr": "2@text"}))
-    seen = connected.session.wait_for_qr(connected.state)
-    shared = alone.runtime.memory.looks.get(connected.session.credentials.api_key)
+    memory, api_key = alone.runtime.memory, connected.session.credentials.api_key
+    with memory.looked_for.using(api_key):
+        seen = connected.session.wait_for_qr(connected.state)
+        shared = memory.looks.get(api_key)
     assert shared
     assert shared.result(1, 0, alone.clock, lambda: STARTING) == seen
+
+
+def test_a_qr_is_forgotten_with_the_last_who_waits_for_it(alone: Alone) -> None:
+    connected = starting(alone, delay=0.1)
+    assert connected.session.wait_for_qr(connected.state).qr
+    assert alone.runtime.memory.looks.get(connected.session.credentials.api_key) is None
 
 
 def test_a_session_that_somebody_else_starts_is_waited_for_as_before(alone: Alone) -> None:
