@@ -5,11 +5,12 @@ The live state decides, never a stored one, and a session that runs is never sta
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from wpp.cache import Shared
-from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamError
+from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamError, UpstreamRefused
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import ensure_token
 from wpp.provisioning.live_state import live_state, with_qr
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from wpp.supabase.rows import Integration
 
 _LONGEST_PAUSE = 2.0  # seconds between two looks while they fail
+_REFUSAL_DOUBT = 2.0
+"""Seconds in which refused looks are not believed: a gateway that restarts may refuse for a moment what it accepts otherwise."""
 _STATUS_EVERY = 5  # looks for the QR between two looks at the status
 
 
@@ -118,18 +121,28 @@ class Session:
         began = clock.monotonic()
         until = began + min(self._invocation.config.qr_wait_seconds, self._upstream.deadline.remaining())
         trouble: UpstreamError | None = None
+        refused_since = math.inf
         looks, pause = 0, pause_after(0.0, len(self._invocation.memory.looked_for))
         while not state.is_settled and state.state is not State.BLOCKED and clock.monotonic() + pause < until:
             clock.sleep(pause)
             looks += 1
+            is_starting = False
             try:
                 state, trouble = self._shared_look(pause, with_status=looks % _STATUS_EVERY == 0), None
-                if state.state is State.ENDED:
+                refused_since = math.inf
+                is_starting = state.state is State.ENDED
+                if is_starting:
                     state = self._start.of_ended_session()
                     began = clock.monotonic() if self._start.was_sent else began
                 self._note(state)  # the next look may not tell it any more
                 pause = pause_after(clock.monotonic() - began, len(self._invocation.memory.looked_for))
-            except (*AMBIGUOUS, SessionGone) as error:  # a single "unknown session" is not believed
+            except (*AMBIGUOUS, UpstreamRefused) as error:
+                if isinstance(error, UpstreamRefused) and not isinstance(error, SessionGone):
+                    refused_since = min(refused_since, clock.monotonic())
+                    if is_starting or clock.monotonic() - refused_since >= _REFUSAL_DOUBT:
+                        raise
+                else:
+                    refused_since = math.inf
                 trouble = error
                 pause = max(error.retry_after or 0.0, min(2 * pause, _LONGEST_PAUSE))
             except DeadlinePassed:

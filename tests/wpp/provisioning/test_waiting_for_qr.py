@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.alone import LOST, PATCH, UNKNOWN, Alone, answer
 from wpp.cache import Shared
+from wpp.errors import UpstreamRefused
 from wpp.platform.state import SessionState, State
 
 if TYPE_CHECKING:
@@ -129,6 +130,42 @@ def test_a_single_look_that_does_not_know_the_session_is_not_believed(alone: Alo
     assert connected.session.wait_for_qr(connected.state).state is State.QR_REQUIRED
     assert connected.invocation.warnings == []
     assert alone.waits[:6] == [0.15] * 5 + [0.3]
+
+
+REFUSED = answer(400, {"error": "not now"})
+
+
+def test_a_look_that_is_refused_for_a_moment_is_not_believed(alone: Alone) -> None:
+    connected = starting(alone, delay=1.5)
+    alone.instead("qr", REFUSED, answer(401, {"error": "Invalid token"}))
+    alone.instead("token", answer(401, {"error": "Invalid API key"}))
+    assert connected.session.wait_for_qr(connected.state).state is State.QR_REQUIRED
+    assert alone.waits[:3] == [0.15, 0.3, 0.6]
+    assert connected.invocation.warnings == []
+
+
+def test_looks_that_are_refused_for_two_seconds_are_an_error(alone: Alone) -> None:
+    connected = starting(alone)
+    alone.instead("qr", *[REFUSED] * 10)
+    with pytest.raises(UpstreamRefused):
+        connected.session.wait_for_qr(connected.state)
+    assert alone.waits == [0.15, 0.3, 0.6, 1.2]
+
+
+def test_a_refusal_after_an_outage_is_doubted_anew(alone: Alone) -> None:
+    connected = starting(alone, delay=1.0)
+    alone.instead("qr", REFUSED, *[LOST] * 4, REFUSED, answer(200, {"qr": None}), REFUSED)
+    alone.takes("qr", 1.0)
+    assert connected.session.wait_for_qr(connected.state).state is State.QR_REQUIRED
+
+
+def test_a_start_that_is_refused_meanwhile_is_an_error_at_once(alone: Alone) -> None:
+    connected = starting(alone)
+    alone.platform.disconnect(alone.session().name)
+    alone.instead("start", REFUSED)
+    with pytest.raises(UpstreamRefused):
+        connected.session.wait_for_qr(connected.state)
+    assert alone.waits == [0.15] * 5
 
 
 def test_a_look_that_finds_the_phone_after_the_scan_is_noted(alone: Alone) -> None:
