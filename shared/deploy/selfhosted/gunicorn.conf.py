@@ -56,10 +56,15 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         while self.alive:
             gevent.sleep(0.2)
         gevent.sleep(_LINGER)
+        loop = gevent.get_hub().loop
         while True:  # a request that was under way may leave its connection idle later; the process ends this
             for greenlet, timeout in list(self._idle.items()):
-                greenlet.kill(timeout, block=False)
+                loop.run_callback(self._end_if_idle, greenlet, timeout)
             gevent.sleep(0.2)
+
+    def _end_if_idle(self, greenlet: gevent.Greenlet, timeout: gevent.Timeout) -> None:
+        if self._idle.get(greenlet) is timeout:  # in this turn of the loop, a request may have come first
+            greenlet.throw(timeout)
 
 
 wsgi_app = "wpp.faas.server:app_from_environment()"
