@@ -111,12 +111,21 @@ class Session:
         memory, api_key = self._invocation.memory, self.credentials.api_key
         try:
             with memory.looked_for.using(api_key):
-                return self._waited_for_qr(state)
+                state, trouble = self._looked_for_qr(state)
         finally:
             if api_key not in memory.looked_for:
                 memory.looks.forget(api_key)  # whoever has its QR can take the number over
+        if trouble is not None:
+            self._invocation.warn(f"the last look for a QR failed: {trouble}")
+        self._save()
+        if self._leaves_webhook and self._updates.needs_webhook:
+            with self._updates.registering_webhook():
+                pass
+            self._save()
+        return state
 
-    def _waited_for_qr(self, state: SessionState) -> SessionState:
+    def _looked_for_qr(self, state: SessionState) -> tuple[SessionState, UpstreamError | None]:
+        """With what is wrong with the last look."""
         clock = self._upstream.clock
         began = clock.monotonic()
         until = began + min(self._invocation.config.qr_wait_seconds, self._upstream.deadline.remaining())
@@ -134,6 +143,8 @@ class Session:
                 if is_starting:
                     state = self._start.of_ended_session()
                     began = clock.monotonic() if self._start.was_sent else began
+                    if self._updates.record.is_disconnected and not self._updates.may_start:
+                        break  # by somebody else, since this call began
                 self._note(state)  # the next look may not tell it any more
                 pause = pause_after(clock.monotonic() - began, len(self._invocation.memory.looked_for))
             except (*AMBIGUOUS, UpstreamRefused) as error:
@@ -147,15 +158,7 @@ class Session:
                 pause = max(error.retry_after or 0.0, min(2 * pause, _LONGEST_PAUSE))
             except DeadlinePassed:
                 break
-        if trouble is not None:
-            self._invocation.warn(f"the last look for a QR failed: {trouble}")
-        if looks:
-            self._save()
-        if self._leaves_webhook and self._updates.needs_webhook:
-            with self._updates.registering_webhook():
-                pass
-            self._save()
-        return state
+        return state, trouble
 
     def _shared_look(self, pause: float, *, with_status: bool) -> SessionState:
         """The state now, or as somebody else who waits for this session has just seen it."""

@@ -105,7 +105,7 @@ class Start:
             is_live = self._liveness.is_live(record)
             after_dead_start = self._liveness.start_seconds_left(record)
             is_ours = record.credentials == self._platform.credentials and not is_live
-            # Whoever disconnects the number while this call is under way means it.
+            # A number that somebody disconnects while this call is under way stays disconnected.
             return is_ours and (may_start or not record.is_disconnected) and is_due(record)
 
         try:
@@ -113,7 +113,10 @@ class Start:
         except Exception:
             claim.release()
             raise
-        if row is None or claim.row is None:
+        if row is None:
+            return _SOMEBODY_ELSE_IS_STARTING
+        if claim.row is None:
+            self._updates.is_now(row)
             return _SOMEBODY_ELSE_IS_STARTING
         after_own_start = START_SECONDS if self.was_sent else 0.0
         settling = max(seconds_left(record_of(row), self._clock.now()), after_dead_start or 0.0, after_own_start)

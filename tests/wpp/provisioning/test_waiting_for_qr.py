@@ -11,6 +11,8 @@ from tests.support.alone import LOST, PATCH, UNKNOWN, Alone, answer
 from wpp.cache import Shared
 from wpp.errors import UpstreamRefused
 from wpp.platform.state import SessionState, State
+from wpp.provisioning.disconnect import disconnect
+from wpp.provisioning.options import Target
 
 if TYPE_CHECKING:
     from tests.support.alone import Connected
@@ -91,6 +93,14 @@ def test_a_session_that_ends_meanwhile_is_started_and_waited_for_anew(alone: Alo
     calls = alone.calls()
     assert calls[:11] == [*["qr"] * 5, "status", PATCH, "webhook", "start", PATCH, "qr"]
     assert alone.waits == [0.15] * 5 + [0.15] * 13 + [pytest.approx(0.156)]
+
+
+def test_a_number_that_somebody_disconnects_meanwhile_is_not_waited_for(alone: Alone) -> None:
+    connected = starting(alone)
+    alone.instead("qr", lambda: disconnect(alone.begin(), alone.token, Target()))
+    assert connected.session.wait_for_qr(connected.state) == STARTING
+    assert alone.waits == [0.15] * 5
+    assert alone.settings()["wppDisconnected"] is True
 
 
 def test_looks_that_fail_come_less_and_less_often(alone: Alone) -> None:
