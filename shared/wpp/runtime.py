@@ -68,7 +68,7 @@ class Memory:
         self.postponed: Recent[tuple[float, float]] = Recent()
         """What failed and only helps: until when it is not tried again, by our monotonic clock, and the pause that led there."""
         self.abandoned_claims: Recent[float] = Recent(_CLAIMS)
-        """When the work under claims of this process ended without releasing them, by id and our monotonic clock."""
+        """When the work under claims of this process ended, whether or not they were released, by id and our monotonic clock."""
 
     def clear(self) -> None:
         """After a restore from a snapshot. Claims that were abandoned stay abandoned."""

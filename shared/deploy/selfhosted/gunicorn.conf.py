@@ -91,7 +91,7 @@ limit_request_line = 4094
 limit_request_field_size = 8190
 limit_request_fields = 64
 
-# For a worker that does nothing at all any more, as a function that computes without end: all its calls end with it.
+# A worker whose loop stands still for so long, as while a function computes without end, is killed, and all its calls with it.
 timeout = 30
 # A stopping worker finishes what it has begun: longer than the functions' own deadline of 28 seconds.
 graceful_timeout = 35

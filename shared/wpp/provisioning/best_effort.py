@@ -1,6 +1,7 @@
 """Best-effort work, such as saving a renewed token or registering a webhook.
 
-It never delays an answer for long, and what failed is not tried again by the same process for a while.
+It never delays an answer for long (a new client's webhook, up to 3 seconds), and what failed is not tried again by the same
+process for a while.
 """
 
 from __future__ import annotations

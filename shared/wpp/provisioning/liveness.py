@@ -40,7 +40,7 @@ class Liveness:
         had its time; None if no such claim is in the way.
 
         The holder confirmed the claim before this process saw it unchanged for the first time, and sent nothing later than
-        FENCE_SECONDS after that.
+        FENCE_SECONDS after that, unless each of three confirmations took longer.
         """
         claim = record.claim
         if claim is None or not claim.is_start or self.is_live(record):

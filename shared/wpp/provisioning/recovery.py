@@ -82,7 +82,8 @@ class _Recovery:
     def _tried_again(
         self, client: Client, row: Integration, problem: KeyRefused | SessionGone
     ) -> tuple[Session, SessionState]:
-        """The same seconds later, with the row as the first attempt left it: what that has switched on is not switched on again.
+        """A second attempt, seconds later, with the row as the first one left it: a number that the first one switched on, and somebody
+        has switched off since, stays off.
 
         Only the same problem twice is believed. Raises it if there is no time for that.
         """
