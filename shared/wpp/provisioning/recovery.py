@@ -82,8 +82,8 @@ class _Recovery:
     def _tried_again(
         self, client: Client, row: Integration, problem: KeyRefused | SessionGone
     ) -> tuple[Session, SessionState]:
-        """A second attempt, seconds later, with the row as the first one left it: a number that the first one switched on, and somebody
-        has switched off since, stays off.
+        """A second attempt, seconds later, with the row as the first one left it: a number that the first one switched on, and
+        somebody has switched off since, stays off.
 
         Only the same problem twice is believed. Raises it if there is no time for that.
         """
