@@ -19,8 +19,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import flask
+import jose.jwt  # noqa: F401 - what other platforms put off for a short cold start, a worker's first callers would all wait for
 from werkzeug.exceptions import HTTPException
 
+import wpp.http.transport  # noqa: F401 - the same
 from wpp.config import cors_allow_origin, functions_dir, metrics_port
 from wpp.faas import logs
 from wpp.faas.cors import cors_headers, preflight_headers
