@@ -126,22 +126,25 @@ def memory_of_a_worker(report: Report, stack: Stack, user: User) -> None:
 def growth(report: Report, stack: Stack) -> None:
     """Each organization's calls in turn, so that every call meets another one than the call before."""
     report.heading("one worker, calls of different organizations in turn")
-    cost: dict[int, float] = {}
+    cost: dict[str, float] = {}
     users: list[User] = []
     with server(stack.environment(), workers=1) as process:
-        for count in (1, 10, 100, 1000):
-            new = new_users(stack, count - len(users))
-            connect(stack, process.url + _PATH, new)
-            users += new
-            tokens = [user.token for user in users]
+        # One organization again at the end: a machine may have become slower or faster meanwhile.
+        for name, count in {"1": 1, "10": 10, "100": 100, "1000": 1000, "1 again of 1000": 1}.items():
+            if count > len(users):
+                new = new_users(stack, count - len(users))
+                connect(stack, process.url + _PATH, new)
+                users += new
+            tokens = [user.token for user in users[:count]]
             load(process.url + _PATH, tokens, calls=max(count, 100))
             before = processor_seconds(process.pid)
             found = load(process.url + _PATH, tokens, calls=max(count, 300))
-            cost[count] = (processor_seconds(process.pid) - before) / max(count, 300) * 1000
-            report.times(f"{count} organizations", found.times)
-            report.number(f"{count} organizations, processor time", cost[count], "ms")
+            cost[name] = (processor_seconds(process.pid) - before) / max(count, 300) * 1000
+            report.times(f"{name} organizations", found.times)
+            report.number(f"{name} organizations, processor time", cost[name], "ms")
         report.number("memory with 1,000 organizations", memory(process.pid), "MB")
-    report.ratio("processor_time_1000_organizations_over_1", cost[1000] / cost[1])
+    of_one = (cost["1"] + cost["1 again of 1000"]) / 2
+    report.ratio("processor_time_1000_organizations_over_1", cost["1000"] / of_one)
 
 
 @contextmanager
