@@ -36,3 +36,10 @@ def _loaded(method: str, status: int) -> str:
 def test_a_preflight_and_a_health_check_load_nothing_that_calls_upstreams() -> None:
     assert _loaded("OPTIONS", 204) == "[]"
     assert _loaded("GET", 200) == "[]"
+
+
+def test_a_worker_of_ones_own_server_has_loaded_all_that_its_first_caller_needs() -> None:
+    script = "import sys, wpp.faas.server\nprint({'requests', 'jose.jwt', 'cryptography'} <= set(sys.modules))"
+    environment = {"PYTHONPATH": str(ROOT / "shared")}
+    ran = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout == "True\n"
