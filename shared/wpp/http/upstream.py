@@ -71,7 +71,7 @@ class Upstream:
         self._uniform = uniform
 
     def for_tidying(self, at_most: float = math.inf) -> Upstream:
-        """The same for `at_most` so many seconds, but it may also use the time that the deadline holds in reserve."""
+        """The same, but it may also use the time that the deadline holds in reserve, and no more than `at_most` seconds."""
         deadline = self.deadline.for_tidying(at_most)
         return Upstream(self._transport, deadline, self.clock, self.request_id, trace=self.trace, uniform=self._uniform)
 
