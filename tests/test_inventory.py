@@ -43,7 +43,8 @@ def add(path: Path, after: str, text: str) -> None:
 
 def new_lines(tree: Path) -> list[str]:
     """What is missing because of the test, and not in the project anyway."""
-    return [line for line in missing(tree) if line not in missing(ROOT)]
+    anyway = missing(ROOT)
+    return [line for line in missing(tree) if line not in anyway]
 
 
 def describe(tree: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import distributions
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ FLOORS = {
 }
 
 
+@cache
 def requirements(lock: str) -> list[InstallRequirement]:
     """As pip reads them."""
     parsed = RequirementsFile.from_file(str(ROOT / lock))

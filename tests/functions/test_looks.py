@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from emulator.faults import Fault
+from tests.support.servers import wait_for
 
 if TYPE_CHECKING:
     from tests.support.callers import Caller
@@ -134,8 +135,10 @@ def test_what_a_look_saves_is_a_token_and_that_a_number_was_paired(caller: Calle
 
 @pytest.mark.parametrize("function", LOOKS)
 def test_a_look_takes_two_round_trips(caller: Caller, function: str) -> None:
+    caller.stack.platform.settings.qr_delay = 0
     caller.create()
     caller.call(function)
+    wait_for(lambda: "wppQrShown" in caller.row()["settings"])
     caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.05  # so that they overlap
     answer = caller.call(function)
     assert " 2 round trips" in answer.headers["Server-Timing"]

@@ -174,7 +174,9 @@ def _server_threads(env: Mapping[str, str], port: int, **_: Any) -> _FunctionThr
     return _FunctionThreads(lambda: server.create_app(folder), env, port)
 
 
-def _started_server_threads(functions: Path, env: Mapping[str, str] | None = None, _: object = ()) -> _FunctionThreads:
+def _started_server_threads(
+    functions: Path, env: Mapping[str, str] | None = None, _: object = (), **__: Any
+) -> _FunctionThreads:
     return _server_threads({"FUNCTIONS_DIR": str(functions), **(env or {})}, free_port())
 
 

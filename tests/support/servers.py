@@ -22,10 +22,11 @@ _PAUSE = 0.05  # seconds between the calls of a client
 
 
 def start_server(
-    functions: Path, env: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+    functions: Path, env: Mapping[str, str] | None = None, arguments: Sequence[str] = (), *, workers: int = 1
 ) -> FunctionProcess:
     port = free_port()
-    command = ["-m", "gunicorn", "--config", str(GUNICORN), "--bind", f"127.0.0.1:{port}", *arguments]
+    command = ["-m", "gunicorn", "--config", str(GUNICORN), "--bind", f"127.0.0.1:{port}"]
+    command += ["--workers", str(workers), *arguments]
     server = FunctionProcess(command, {"FUNCTIONS_DIR": str(functions), **(env or {})}, port)
     wait_for(lambda: requests.get(server.url + "/healthz", timeout=5).status_code < 600)
     return server
