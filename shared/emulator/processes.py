@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 GUNICORN = ROOT / "shared/deploy/selfhosted/gunicorn.conf.py"
 _GUARD = Path(__file__).with_name("guard.py")
-_START_TIMEOUT = 30.0  # seconds
+_START_TIMEOUT = 60.0  # seconds
 
 
 _reserved: list[socket.socket] = []

@@ -38,7 +38,7 @@ def served(stack: Stack, *before: str, **env: str) -> FunctionProcess:
 
 @pytest.fixture(scope="module")
 def server(_stack: Stack) -> Iterator[FunctionProcess]:
-    with served(_stack, WPP_DEADLINE_SECONDS="8") as process:
+    with served(_stack, WPP_DEADLINE_SECONDS="15") as process:
         yield process
 
 
@@ -59,7 +59,7 @@ def test_more_callers_than_the_server_may_open_files_get_an_answer_each_and_noth
     stack.platform.settings.one_client_per_organization = False
     everybody = callers(stack, 20, each=5)
     with served(stack, "-c", LIMITED) as server, ThreadPoolExecutor(len(everybody)) as threads:
-        stack.supabase_server.latency = 0.05
+        stack.supabase_server.latency = 0.5  # so that all of them are there at once
         found = set(threads.map(lambda caller: outcome(caller, server.url + CREATE), everybody))
         stack.supabase_server.latency = 0
         assert found & {"starting", "qr_issued"}

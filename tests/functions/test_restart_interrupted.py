@@ -242,6 +242,7 @@ def test_what_somebody_noted_since_the_start_stays_when_the_starter_saves_someth
             platform.disconnect(session.name)
             called(theirs, caller)
         assert called(theirs, caller)[0].status == "qr_issued"
+        wait_for(lambda: "wppQrShown" in caller.row()["settings"])  # an answer waits half a second for what it saves
         noted.update(caller.row()["settings"])
         platform.settings.qr_delay = 1000
         platform.revoke_tokens(session.name)  # so that there is a token to save
@@ -250,7 +251,6 @@ def test_what_somebody_noted_since_the_start_stays_when_the_starter_saves_someth
     connect(invocation, caller.token, wait=True)
     theirs.close()
     assert meanwhile.has_happened
-    # An answer waits half a second for what it saves by the way.
     wait_for(lambda: caller.row()["settings"]["wppJwtToken"] != noted["wppJwtToken"])
     settings = caller.row()["settings"]
     assert (settings["wppStartedAt"], settings["wppQrShown"]) == (noted["wppStartedAt"], True)

@@ -43,7 +43,7 @@ def workers(server: FunctionProcess) -> set[str]:
     return {pid for pid, parent in processes if parent == str(server.pid)}
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     """Until `condition()` is true; a refused connection counts as false."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
