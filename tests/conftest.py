@@ -12,6 +12,7 @@ import pytest
 from emulator.processes import FunctionProcess, function_process
 from emulator.stack import Stack
 from tests.support.callers import DEADLINE_SECONDS, FUNCTIONS, Caller, new_caller
+from tests.support.prepared import PreparedProcess
 from wpp.config import config_from
 from wpp.runtime import Runtime
 
@@ -49,10 +50,10 @@ def stack(_stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def processes(_stack: Stack) -> Iterator[dict[str, FunctionProcess]]:
-    """Each function alone under functions-framework, started as the README says."""
+    """Each function alone under functions-framework."""
     env = _stack.environment() | {"WPP_DEADLINE_SECONDS": str(DEADLINE_SECONDS), "WPP_QR_WAIT_SECONDS": "1.5"}
     with ExitStack() as running:
-        started = {name: running.enter_context(function_process(name, env)) for name in FUNCTIONS}
+        started = {name: running.enter_context(function_process(name, env, PreparedProcess)) for name in FUNCTIONS}
         for process in started.values():
             process.wait_until_ready()
         yield started

@@ -12,7 +12,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +50,17 @@ def free_port() -> int:
     return port
 
 
+class Started(Protocol):
+    """What is used of a process; subprocess.Popen is one."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 class FunctionProcess:
     """A server process on a port of its own. Its output is kept, for tests that read the log."""
 
@@ -73,13 +84,13 @@ class FunctionProcess:
         self._cwd = cwd
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop()
+        self._output = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed in stop()
         # The developer's own environment does not reach the functions: `env` is all they get.
         clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._env = {**clean, **env, "PYTHONUNBUFFERED": "1"}
         self._process = self._started()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Started:
         return subprocess.Popen(
             self._arguments,
             cwd=self._cwd,
@@ -147,12 +158,14 @@ class FunctionProcess:
         self.stop()
 
 
-def function_process(name: str, env: Mapping[str, str]) -> FunctionProcess:
+def function_process(
+    name: str, env: Mapping[str, str], kind: type[FunctionProcess] = FunctionProcess
+) -> FunctionProcess:
     """One function alone, as the README starts it. Not ready yet, so that several can start at the same time."""
     port = free_port()
     source = f"functions/{name}/main.py"
     arguments = ["-m", "functions_framework", "--source", source, "--target", name, "--port", str(port)]
-    return FunctionProcess([*arguments, "--host", "127.0.0.1"], env, port)
+    return kind([*arguments, "--host", "127.0.0.1"], env, port)
 
 
 def server_process(

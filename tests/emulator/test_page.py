@@ -40,7 +40,7 @@ expect.set_options(timeout=20_000)  # ms; 5 seconds are too few for a page on a 
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[Local]:
-    with local_stack(0, show=False, own={"WPP_DEADLINE_SECONDS": "1.5", "WPP_QR_WAIT_SECONDS": "1"}) as started:
+    with local_stack(0, show=False, own={"WPP_DEADLINE_SECONDS": "4", "WPP_QR_WAIT_SECONDS": "1"}) as started:
         yield started
 
 

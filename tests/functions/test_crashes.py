@@ -15,6 +15,7 @@ from emulator.processes import function_process
 from emulator.stack import Stack
 from tests.support.callers import CREATE, Caller, new_caller
 from tests.support.faults import ROWS, state_problems
+from tests.support.prepared import PreparedProcess
 from tests.support.servers import wait_for
 from wpp.config import config_from
 from wpp.errors import WppError
@@ -53,7 +54,10 @@ def kill_at(caller: Caller, function: str, fault: Fault) -> None:
     server.clear()
     server.inject(fault)
     awaited = fault.skip
-    with function_process(function, stack.environment() | TIMES) as victim, ThreadPoolExecutor(1) as threads:
+    with (
+        function_process(function, stack.environment() | TIMES, PreparedProcess) as victim,
+        ThreadPoolExecutor(1) as threads,
+    ):
         victim.wait_until_ready()
         threads.submit(lambda: _call_to_death(victim.url, caller.token))
         wait_for(lambda: server.count(fault.call) > awaited)

@@ -165,7 +165,7 @@ def _app_of(name: str) -> Any:
     )
 
 
-def _function_threads(name: str, env: Mapping[str, str]) -> _FunctionThreads:
+def _function_threads(name: str, env: Mapping[str, str], _: object = None) -> _FunctionThreads:
     return _FunctionThreads(lambda: _app_of(name), env, free_port())
 
 

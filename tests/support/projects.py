@@ -11,6 +11,7 @@ import pytest
 from emulator.processes import FunctionProcess, function_process
 from emulator.stack import Stack
 from tests.support.callers import DEADLINE_SECONDS, FUNCTIONS, Caller, new_caller
+from tests.support.prepared import PreparedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ def projects() -> Iterator[dict[str, Project]]:
         keyed = {name: value for name, value in shared.items() if name != "SUPABASE_JWT_SECRET"}
         served = {}
         for kind, env in (("shared", shared), ("keyed", keyed)):
-            served[kind] = {n: running.enter_context(function_process(n, env)) for n in FUNCTIONS}
+            served[kind] = {n: running.enter_context(function_process(n, env, PreparedProcess)) for n in FUNCTIONS}
         for process in (p for processes in served.values() for p in processes.values()):
             process.wait_until_ready()
         yield {
