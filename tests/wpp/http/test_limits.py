@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TIMEOUT = 2.0
 MEMORY = 8_000_000  # bytes
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-BOMB = gzip.compress(b"\0" * (64 * 1024 * 1024), 9)
+BOMB = gzip.compress(b"\0" * (64 * 1024 * 1024), 3)
 GZIP = HEAD + b"Content-Encoding: gzip\r\n"
 
 
