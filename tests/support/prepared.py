@@ -85,12 +85,12 @@ def _main() -> None:
         pid = os.fork()
         if pid == 0:
             _run(*json.loads(line))
+        os.setpgid(pid, pid)  # before anybody knows of it, and ends the group
         print(pid)
 
 
 def _run(arguments: list[str], env: dict[str, str], output: str) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.setsid()
     for descriptor, path in ((0, os.devnull), (1, output), (2, output)):
         opened = os.open(path, os.O_RDWR | os.O_APPEND)
         os.dup2(opened, descriptor)
