@@ -41,6 +41,13 @@ def test_the_first_beat_comes_two_seconds_after_the_claim_was_asked_for(
     assert alone.ticks[-1][0] == first
 
 
+def test_a_beat_brings_back_a_claim_that_other_code_has_removed(alone: Alone, row: Integration) -> None:
+    claim, tick = taken(alone, row)
+    alone.write(wppClaim=None)
+    assert tick() == 2
+    assert stored_claim(alone) == {"id": claim.id, "beat": 1, "doing": "create", "expiresAt": (BEGIN + 37) * 1000}
+
+
 def test_a_beat_confirms_the_claim(alone: Alone, row: Integration) -> None:
     claim, tick = taken(alone, row)
     alone.passed += 4

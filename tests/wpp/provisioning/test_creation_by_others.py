@@ -50,6 +50,21 @@ def test_they_come_less_often_where_many_look(alone: Alone) -> None:
     assert counts == [50]
 
 
+def test_each_that_looks_counts(alone: Alone) -> None:
+    row, looked_for = alone.insert(settings=THEIRS), alone.runtime.memory.looked_for
+    counts: list[int] = []
+
+    def another_call() -> None:
+        alone.instead(GET, lambda: counts.append(len(looked_for)))
+        with pytest.raises(CreationInProgress):
+            alone.obtain(row, 2)
+
+    alone.instead(GET, another_call)
+    with pytest.raises(CreationInProgress):
+        alone.obtain(row, 4)
+    assert counts == [2]
+
+
 @pytest.mark.parametrize(("later", "reads"), [(0.1, []), (0.0, [GET])])
 def test_a_row_that_this_process_has_saved_since_the_last_look_is_not_read(
     alone: Alone, later: float, reads: list[str]

@@ -158,6 +158,13 @@ def test_somebody_whose_claim_beats_is_waited_for(alone: Alone, row: Integration
     ]  # the last one to see whether a claim is to be released
 
 
+def test_whoever_waits_goes_on_at_the_next_look_once_the_claim_is_gone(alone: Alone, row: Integration) -> None:
+    alone.write(wppClaim=THEIRS)
+    alone.instead(GET, None, lambda: alone.write(wppClaim=None))
+    disconnected(alone)
+    assert alone.calls() == [*CALLER, GET, GET, PATCH, "stop", PATCH]
+
+
 @pytest.mark.parametrize(
     ("seconds", "error"),
     [
