@@ -47,8 +47,7 @@ class Server:
         self.port, self.metrics_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.dest.mkdir()
-        env = stack.environment() | {"WEB_CONCURRENCY": "1"}
-        (self.dest / "env").write_text("".join(f"{name}={value}\n" for name, value in env.items()))
+        (self.dest / "env").write_text("".join(f"{name}={value}\n" for name, value in stack.environment().items()))
         (self.dest / "env").chmod(0o600)
         self.python = empty_environment(folder / "empty")
 

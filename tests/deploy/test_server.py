@@ -149,7 +149,7 @@ def test_a_reload_serves_a_new_function_and_fails_no_request(tmp_path: Path) -> 
     (tmp_path / "slow").mkdir()
     (tmp_path / "slow/main.py").write_text(slow)
     answers: list[requests.Response] = []
-    with start_server(tmp_path) as server, Calling(server.url + "/wpp-create") as calling:
+    with start_server(tmp_path, workers=2) as server, Calling(server.url + "/wpp-create") as calling:
         begun_before = threading.Thread(target=lambda: answers.append(requests.get(server.url + "/slow", timeout=30)))
         begun_before.start()
         time.sleep(0.5)

@@ -93,7 +93,7 @@ def test_a_head_that_is_too_large_is_refused(server: FunctionProcess) -> None:
 
 
 def test_idle_connections_are_answered_after_a_reload_and_do_not_keep_the_old_workers() -> None:
-    with start_server(ROOT / "functions") as server, ExitStack() as opened:
+    with start_server(ROOT / "functions", workers=2) as server, ExitStack() as opened:
         idle = [
             opened.enter_context(closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)))
             for _ in range(20)
@@ -118,7 +118,7 @@ def test_upstreams_over_tls_are_reached_before_and_after_a_reload(stack: Stack, 
         serving(relaying(stack.platform_server.port), context, reads_head=False) as platform,
     ):
         env = {"SUPABASE_URL": supabase.url, "WPP_BASE_URL": platform.url, "SSL_CERT_FILE": str(authority.path)}
-        with start_server(ROOT / "functions", stack.environment() | env) as server:
+        with start_server(ROOT / "functions", stack.environment() | env, workers=2) as server:
             with Calling(f"{server.url}{CREATE}") as calling:
                 first = requests.post(server.url + CREATE, headers=authorized(user), timeout=20)
                 before = workers(server)
