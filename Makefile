@@ -9,7 +9,7 @@ OSLS := .venv/osls/node_modules/.bin/osls
 NPM := $(shell command -v npm)
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-start soak mutants mutants-table check-platform check-supabase test check unit format screenshots lock audit clean
+.PHONY: help run demo bench bench-start soak mutants mutants-table check-platform check-supabase test check unit e2e format screenshots lock audit clean
 .PHONY: build deploy-aws build-gcp deploy-gcp deploy-selfhosted smoke
 
 help:  ## list the targets
@@ -42,7 +42,7 @@ check-platform: .venv/.run  ## check that a real platform does what the function
 check-supabase: .venv/.run  ## look for what the functions need in a real Supabase: SUPABASE_URL=… SUPABASE_SERVICE_ROLE_KEY=…
 	@$(SHIP) deploy.check_supabase
 
-test: check unit  ## everything CI runs: format, lint, types, import rules, all tests
+test: check unit  ## format, lint, types, import rules, and all tests but those of `make e2e`
 
 check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	@$(BIN)/python -m tests.inventory
@@ -55,9 +55,14 @@ check: .venv/.dev $(if $(NPM),.venv/.tsc)
 
 # A whole file goes to one process, so that what its tests share is started once; the slowest folders come first. Four processes
 # for two cores: many tests wait for a deadline or for a claim to be known as dead. What they compile is kept for the next run.
-unit: export PYTHONDONTWRITEBYTECODE =
+PYTEST := $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+
+unit e2e: export PYTHONDONTWRITEBYTECODE =
 unit: .venv/.dev $(if $(NPM),.venv/.tsc)
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) --ignore tests/e2e
+
+e2e: .venv/.dev $(if $(NPM),.venv/.tsc)  ## tests that build, install, deploy, and drive a terminal and a browser: CI runs them, too
+	$(PYTEST) tests/e2e
 
 format: .venv/.dev  ## format the code and fix what the linter can fix
 	$(BIN)/ruff format .
