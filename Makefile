@@ -13,7 +13,7 @@ SHIP := PYTHONPATH=shared $(BIN)/python -m
 .PHONY: build deploy-aws build-gcp deploy-gcp deploy-selfhosted smoke
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=] [SCHEMA=product.sql]
 	@$(BIN)/python -m emulator run $(if $(PORT),--port $(PORT)) $(if $(SCHEMA),--schema $(SCHEMA))
@@ -59,10 +59,10 @@ PYTEST := $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 unit e2e: export PYTHONDONTWRITEBYTECODE =
 unit: .venv/.dev $(if $(NPM),.venv/.tsc)
-	$(PYTEST) --ignore tests/e2e
+	$(PYTEST) -m "not e2e"
 
-e2e: .venv/.dev $(if $(NPM),.venv/.tsc)  ## tests that build, install, deploy, and drive a terminal and a browser: CI runs them, too
-	$(PYTEST) tests/e2e
+e2e: .venv/.dev $(if $(NPM),.venv/.tsc)  ## the tests that build, install, deploy, and drive a command line and a browser: CI runs them, too
+	$(PYTEST) -m e2e
 
 format: .venv/.dev  ## format the code and fix what the linter can fix
 	$(BIN)/ruff format .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from contextlib import ExitStack
@@ -24,6 +25,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.support.projects", "tests.support.ledger"]
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # thousands of tests and what they import: looked through again and again, and never freed
 
 
 @pytest.fixture(autouse=True)

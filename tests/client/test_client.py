@@ -1,4 +1,4 @@
-"""The browser client under Node.js: its tests are in client.test.mjs. tests/e2e/test_page.py has it in a browser."""
+"""The browser client under Node.js: its tests are in client.test.mjs. tests/emulator/test_page.py has it in a browser."""
 
 from __future__ import annotations
 

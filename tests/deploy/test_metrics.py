@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from emulator.stack import Stack
 
+pytestmark = pytest.mark.e2e
 CREATE = "/functions/v1/wpp-create"
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from emulator.stack import Stack
     from tests.support.callers import Caller
 
+pytestmark = pytest.mark.e2e
+
 
 ALL = 3 * len(FUNCTIONS)
 """The checks without a token."""
@@ -58,12 +60,14 @@ def test_all_is_well(server: FunctionProcess) -> None:
 
 
 def test_with_a_token_it_makes_a_full_call_and_prints_no_credential(server: FunctionProcess, caller: Caller) -> None:
+    caller.stack.platform.settings.qr_delay = 0
     smoked = make_smoke(server.url, SMOKE_TOKEN=caller.token)
 
     assert smoked.returncode == 0
     assert f"{CALLED} of {CALLED} checks passed" in smoked.stdout
-    assert "status starting" in smoked.stdout
-    assert "status qr_issued" in smoked.stdout
+    answers = {line.split()[0]: line.rpartition("  ")[2] for line in lines(smoked, "full call")}
+    told = dict.fromkeys(("wpp-create", "wpp-provision", "wpp-status"), "status qr_issued")
+    assert answers == told | {"wpp-qr": "status None"}
     settings = caller.row()["settings"]
     for secret in (caller.token, settings["wppApiKey"], "2@"):
         assert secret not in smoked.stdout + smoked.stderr

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Cli = Callable[..., subprocess.CompletedProcess[str]]
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture
 def organization(stack: Stack) -> str:

@@ -6,6 +6,8 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from emulator.faults import Fault
 from tests.support.cli import DONE, FAILED, LEFT, NOT_THERE, TRY_AGAIN, USAGE, run
 from wpp.operating.retirement import retire
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     import subprocess
 
     from tests.support.fleet import Fleet
+
+pytestmark = pytest.mark.e2e
 
 
 def numbers(ran: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from emulator.faults import Fault
 from tests.support.cli import DONE, INTERRUPTED, LEFT, TRY_AGAIN, USAGE, environment, run
 from tests.support.servers import wait_for
@@ -15,6 +17,7 @@ from tests.support.servers import wait_for
 if TYPE_CHECKING:
     from tests.support.fleet import Fleet
 
+pytestmark = pytest.mark.e2e
 GET = "rest.GET.messenger_integrations"
 
 

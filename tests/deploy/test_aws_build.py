@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from emulator.stack import Stack
     from tests.support.callers import Caller
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="AWS's runtime client is for Linux")
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(sys.platform != "linux", reason="AWS's runtime client is for Linux"),
+]
 
 BILL = "wpp-functions.cdx.json"
 IMPORTED = {"requests", "urllib3", "idna", "certifi", "charset_normalizer", "jose", "cryptography", "cffi"}

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("npm") is None and not os.environ.get("CI"), reason="osls is installed with npm, which is not here"
-)
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        shutil.which("npm") is None and not os.environ.get("CI"), reason="osls is installed with npm, which is not here"
+    ),
+]
 
 OSLS = ROOT / ".venv/osls/node_modules/.bin/osls"
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:wpp-functions/prod-AbCdEf"

@@ -24,6 +24,7 @@ from emulator.supabase.postgres.leftovers import PREFIX, TEMPLATE_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.e2e
 HOLDS_A_SERVER = """
 import sys, time
 from pathlib import Path
