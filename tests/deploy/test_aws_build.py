@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.support.callers import Caller
 
 pytestmark = [
-    pytest.mark.e2e,
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="AWS's runtime client is for Linux"),
 ]
 

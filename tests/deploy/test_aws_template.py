@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
-    pytest.mark.e2e,
+    pytest.mark.slow,
     pytest.mark.skipif(
         shutil.which("npm") is None and not os.environ.get("CI"), reason="osls is installed with npm, which is not here"
     ),

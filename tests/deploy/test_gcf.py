@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from emulator.stack import Stack
     from tests.support.callers import Caller
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 GIVEN = {"PROJECT": "a-project", "REGION": "europe-west1", "SUPABASE_URL": "https://api.example.org"}
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.support.callers import Caller
 
 pytestmark = [
-    pytest.mark.e2e,
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="the server is one with Linux"),
     pytest.mark.skipif(
         shutil.which("rsync") is None and not os.environ.get("CI"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from emulator.stack import Stack
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 CREATE = "/functions/v1/wpp-create"
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from emulator.stack import Stack
     from tests.support.callers import Caller
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 
 ALL = 3 * len(FUNCTIONS)

@@ -24,7 +24,7 @@ from emulator.supabase.postgres.leftovers import PREFIX, TEMPLATE_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 HOLDS_A_SERVER = """
 import sys, time
 from pathlib import Path

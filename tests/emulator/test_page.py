@@ -28,7 +28,7 @@ CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which(
     "chromium"
 )  # the former does all that is needed with less; without both, the one that `playwright install` fetched
 pytestmark = [
-    pytest.mark.e2e,
+    pytest.mark.slow,
     pytest.mark.skipif(
         not CHROMIUM and not os.environ.get("CI"), reason="there is no chromium: apt-get install chromium"
     ),

@@ -21,7 +21,7 @@ from tests.support.servers import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 HELLO = "def hello(request):\n    return {'answer': 'one'}\n"
 
 

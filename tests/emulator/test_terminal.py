@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 STACK = [sys.executable, "-m", "emulator"]
 CLEAN = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "TERM": "xterm", "LANG": "C.UTF-8"}
 OF_VERSION = f'exec {sys.executable} -c "import sys; sys.version_info = (3, {{}}, 1); $2"'

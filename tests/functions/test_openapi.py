@@ -68,7 +68,7 @@ def description() -> Any:
     return schemathesis.openapi.from_path(DESCRIPTION)
 
 
-@pytest.mark.e2e
+@pytest.mark.slow
 def test_calls_made_up_from_the_description_are_answered_as_it_says(
     stack: Stack, addresses: dict[str, str], tmp_path: Path
 ) -> None:

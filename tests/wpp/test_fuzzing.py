@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from wpp.runtime import Invocation
 
+pytestmark = pytest.mark.slow
 BOUNDED = settings(max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 COSTLY = settings(BOUNDED, max_examples=60)  # to make up an example takes longer than to try it
 ATHERIS_SECONDS = int(os.environ.get("FUZZ_SECONDS", "2"))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.fleet import Fleet
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 
 def numbers(ran: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:

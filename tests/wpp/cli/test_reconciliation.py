@@ -17,7 +17,7 @@ from tests.support.servers import wait_for
 if TYPE_CHECKING:
     from tests.support.fleet import Fleet
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 GET = "rest.GET.messenger_integrations"
 
 

@@ -11,7 +11,6 @@ from emulator.processes import free_port, server_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from emulator.processes import FunctionProcess
 
@@ -24,12 +23,13 @@ BROKEN = {
 }
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FunctionProcess]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionProcess]:
+    folder = tmp_path_factory.mktemp("functions")
     for name, source in {"hello_world": WORKING, **BROKEN}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "main.py").write_text(source)
-    with server_process({"FUNCTIONS_DIR": str(tmp_path)}, free_port()) as process:
+        (folder / name).mkdir()
+        (folder / name / "main.py").write_text(source)
+    with server_process({"FUNCTIONS_DIR": str(folder)}, free_port()) as process:
         process.wait_until_ready()
         yield process
 
