@@ -67,7 +67,7 @@ def test_a_creation_whose_outcome_is_unknown_is_left_to_the_caller(
 def test_a_creation_may_take_as_long_as_its_caller_says(stack: Stack, create: Callable[..., Credentials]) -> None:
     stack.platform_server.inject(Fault("create", "hang"))
     with pytest.raises(UpstreamTimeout):
-        create(timeout=0.1)
+        create(timeout=0.5)
     answer(stack, CREATED)
     assert create() == Credentials("key_1", "client_1")
 

@@ -79,7 +79,7 @@ def test_a_read_is_repeated_after_a_failure_and_a_write_is_not(stack: Stack, tab
 
 
 def test_a_read_that_hangs_is_repeated_once_the_tables_timeout_has_passed(stack: Stack, runtime: Runtime) -> None:
-    table = PostgrestTable(runtime.config, runtime.begin("test", "r", 2).upstream, "numbers", 0.1)
+    table = PostgrestTable(runtime.config, runtime.begin("test", "r", 5).upstream, "numbers", 0.5)
     stack.supabase_server.inject(Fault("rest.GET.numbers", "hang"))
     stack.supabase_server.inject(Fault("rest.GET.numbers", status=200, body=b"[]"))
     assert table.read({})[1] == []

@@ -121,7 +121,7 @@ def test_callers_share_one_load_and_none_waits_beyond_its_own_deadline(
     stack: Stack, jwks_runtime: Runtime, user_id: str
 ) -> None:
     token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
-    stack.supabase_server.inject(Fault("auth.jwks", status=0, delay=0.6))
+    stack.supabase_server.inject(Fault("auth.jwks", status=0, delay=1.5))
     with ThreadPoolExecutor(21) as threads:
         patient = [threads.submit(checked, jwks_runtime, token) for _ in range(20)]
         wait_for(lambda: jwks_runtime.signing_keys.is_loading)

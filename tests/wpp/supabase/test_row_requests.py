@@ -278,7 +278,7 @@ def test_a_profile_without_the_expected_columns_is_an_error(stack: Stack, rows: 
 def test_a_read_that_hangs_is_repeated_once_the_timeout_has_passed(
     stack: Stack, runtime: Runtime, call: Callable[[Rows], object]
 ) -> None:
-    rows = Rows(runtime.config, runtime.begin("test", "r", 2).upstream, 0.1)
+    rows = Rows(runtime.config, runtime.begin("test", "r", 5).upstream, 0.5)
     stack.supabase_server.inject(Fault("*", "hang"))
     answer(stack, [], call="*")
     assert not call(rows)
