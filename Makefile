@@ -42,7 +42,9 @@ check-platform: .venv/.run  ## check that a real platform does what the function
 check-supabase: .venv/.run  ## look for what the functions need in a real Supabase: SUPABASE_URL=… SUPABASE_SERVICE_ROLE_KEY=…
 	@$(SHIP) deploy.check_supabase
 
-test: check unit  ## format, lint, types, import rules, and all tests but those of `make test-slow`
+# Both at once: one processor is enough for the check, and whoever has mistakes in both sees both.
+test: .venv/.dev $(if $(NPM),.venv/.tsc)  ## format, lint, types, import rules, and all tests but those of `make test-slow`
+	@$(MAKE) --no-print-directory -j2 check unit
 
 check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	@$(BIN)/python -m tests.inventory

@@ -12,11 +12,14 @@ import pytest
 from emulator.processes import ROOT
 
 NPM = shutil.which("npm")
-pytestmark = pytest.mark.skipif(not NPM and not os.environ.get("CI"), reason="supabase-js is fetched with npm")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not NPM and not os.environ.get("CI"), reason="supabase-js is fetched with npm"),
+]
 
 
 def test_the_browser_client_under_node() -> None:
-    assert (ROOT / ".venv/tsc/node_modules").is_dir(), "run `make .venv/.tsc` first, as `make test` does"
+    assert (ROOT / ".venv/tsc/node_modules").is_dir(), "run `make .venv/.tsc` first"
     tests = Path(__file__).with_name("client.test.mjs")
     run = subprocess.run(["node", "--test", tests], capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from emulator.stack import Stack
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("npm") and not os.environ.get("CI"), reason="supabase-js is fetched with npm"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("npm") and not os.environ.get("CI"), reason="supabase-js is fetched with npm"),
+]
 
 
 def person(stack: Stack) -> dict[str, str]:
@@ -34,7 +35,7 @@ def person(stack: Stack) -> dict[str, str]:
 def test_the_examples_of_the_readme(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack.platform.settings.qr_delay = 0
     libraries = ROOT / ".venv/tsc/node_modules"
-    assert libraries.is_dir(), "run `make .venv/.tsc` first, as `make test` does"
+    assert libraries.is_dir(), "run `make .venv/.tsc` first"
     (tmp_path / "node_modules").symlink_to(libraries)
     for name in ("functions/wpp-client.js", "tests/client/readme.test.mjs"):
         shutil.copy(ROOT / name, tmp_path)

@@ -19,6 +19,7 @@ from tests.support.supabase_check import CREDENTIALS, everything, outcomes, prob
 if TYPE_CHECKING:
     from emulator.stack import Stack
 
+pytestmark = pytest.mark.slow
 OPENAPI = "rest.GET."
 TABLE = "messenger_integrations"
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from emulator.stack import Stack
     from tests.support.callers import Caller
 
+pytestmark = pytest.mark.slow
 BROKEN = {
     "syntax_error": "def broken(:\n",
     "system_exit": "import sys\nsys.exit('not on this machine')\n",

@@ -185,6 +185,7 @@ OTHERWISE: dict[tuple[str, int], tuple[str, Callable[[Caller, str], requests.Res
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", ADDRESSES)
 def test_every_documented_status_is_seen_and_as_documented(
     stack: Stack, addresses: dict[str, str], description: Any, function: str
@@ -203,6 +204,7 @@ def test_every_documented_status_is_seen_and_as_documented(
         assert ("Retry-After" in answer.headers) == (status in (502, 503))
 
 
+@pytest.mark.slow
 def test_other_methods_are_answered_as_documented(addresses: dict[str, str], description: Any) -> None:
     documented = description.raw_schema["components"]["responses"]["MethodNotAllowed"]
     for function in ADDRESSES:
