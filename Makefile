@@ -44,7 +44,7 @@ check-supabase: .venv/.run  ## look for what the functions need in a real Supaba
 
 # Both at once: one processor is enough for the check, and whoever has mistakes in both sees both.
 test: .venv/.dev $(if $(NPM),.venv/.tsc)  ## format, lint, types, import rules, and all tests but those of `make test-slow`
-	@$(MAKE) --no-print-directory -j2 check unit
+	@$(MAKE) --no-print-directory -j2 check unit || { echo "make test: what failed is above; make check repeats the check alone" >&2; exit 1; }
 
 check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	@$(BIN)/python -m tests.inventory

@@ -35,8 +35,9 @@ def test_a_number_is_stopped_and_its_row_kept_inactive(caller: Caller) -> None:
     after = caller.row()
     assert answer.json() == {"success": True, "ok": True, "status": "disconnected", "integration_id": before["id"]}
     assert (caller.session().stops, caller.session().connected) == (1, False)
-    started = {name: value for name, value in before["settings"].items() if name != "wppStartedAt"}
-    assert after["settings"] == started | {"wppDisconnected": True}
+    of_the_start = {"wppStartedAt", "wppQrShown"}
+    kept = {name: value for name, value in before["settings"].items() if name not in of_the_start}
+    assert after["settings"] == kept | {"wppDisconnected": True}
     assert without_times(after) == without_times(before) | {"is_active": False, "settings": after["settings"]}
 
 
