@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _METHODS = {"post", "get", "head", "options"}
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Reads CloudFormation's tags, such as !Ref, as nothing."""
 
 

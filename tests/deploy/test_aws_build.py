@@ -10,15 +10,14 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from deploy import aws_build, bundle
 from deploy.aws_build import Target, target_from
 from emulator.processes import ROOT
+from tests.support.aws import aws_client, aws_services
 from tests.support.callers import CONNECTING, FUNCTIONS
 from tests.support.lambda_runtime import LambdaInstance
 from wpp.aws_secret import AwsSecrets
@@ -218,21 +217,17 @@ def test_after_a_restore_the_connections_to_aws_are_new(monkeypatch: pytest.Monk
 @pytest.fixture
 def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Secrets Manager on a port of its own; gives the environment that leads boto3 to it."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    env = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-    for variable, value in env.items():
-        monkeypatch.setenv(variable, value)
-    yield env
-    server.stop()
+    with aws_services() as env:
+        for variable, value in env.items():
+            monkeypatch.setenv(variable, value)
+        yield env
 
 
 def test_after_a_restore_nothing_of_the_snapshot_is_used(
     tasks: dict[str, Path], tmp_path: Path, caller: Caller, stack: Stack, secrets_manager: dict[str, str]
 ) -> None:
     env = stack.environment()
-    client = boto3.client("secretsmanager", "eu-central-1")
+    client = aws_client("secretsmanager")
     arn = client.create_secret(Name="wpp", SecretString="the-secret-when-the-snapshot-was-taken")["ARN"]
     env |= {**secrets_manager, "WPP_SECRET": arn}
     with LambdaInstance(tasks["wpp_create"], tmp_path / "image", env, snap_start=True) as instance:

@@ -18,9 +18,7 @@ from urllib.parse import urlsplit
 import jsonschema_rs
 import pytest
 import requests
-import schemathesis
 import urllib3
-from schemathesis.checks import CHECKS, load_all_checks
 
 from emulator.faults import Fault
 from emulator.processes import ROOT, free_port, server_process
@@ -64,6 +62,9 @@ def addresses(_stack: Stack) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def description() -> Any:
+    import schemathesis  # here, because it takes long, and every process collects these tests
+    from schemathesis.checks import load_all_checks
+
     load_all_checks()
     return schemathesis.openapi.from_path(DESCRIPTION)
 
@@ -190,6 +191,8 @@ OTHERWISE: dict[tuple[str, int], tuple[str, Callable[[Caller, str], requests.Res
 def test_every_documented_status_is_seen_and_as_documented(
     stack: Stack, addresses: dict[str, str], description: Any, function: str
 ) -> None:
+    from schemathesis.checks import CHECKS
+
     operation = description[f"/{function}"]["POST"]
     documented = {int(status): answer for status, answer in operation.definition.raw["responses"].items()}
     for status in documented:

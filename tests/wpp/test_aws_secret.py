@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -15,8 +14,8 @@ from botocore.exceptions import (
     NoCredentialsError,
     ReadTimeoutError,
 )
-from moto.server import ThreadedMotoServer
 
+from tests.support.aws import REGION, aws_client, aws_services
 from wpp.aws_secret import AwsSecrets
 from wpp.config import config_from
 from wpp.errors import NotConfigured, UpstreamBroken, UpstreamTimeout
@@ -29,28 +28,23 @@ if TYPE_CHECKING:
     from tests.support.callers import Caller
     from wpp.aws_secret import AwsSecret
 
-REGION = "eu-central-1"
 ARN = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:wpp-AbCdEf"
 
 
 @pytest.fixture(scope="module")
-def _moto() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def _aws() -> Iterator[dict[str, str]]:
+    with aws_services() as environment:
+        yield environment
 
 
 @pytest.fixture
-def aws(_moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", _moto)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+def aws(_aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in _aws.items():
+        monkeypatch.setenv(name, value)
 
 
 def put(text: str, name: str) -> str:
-    arn: str = boto3.client("secretsmanager", REGION).create_secret(Name=name, SecretString=text)["ARN"]
+    arn: str = aws_client("secretsmanager").create_secret(Name=name, SecretString=text)["ARN"]
     return arn
 
 
@@ -62,7 +56,7 @@ def secret(arn: str, **options: Any) -> AwsSecret:
 
 @pytest.mark.usefixtures("aws")
 def test_a_secret_a_field_of_it_and_a_parameter_are_read() -> None:
-    ssm = boto3.client("ssm", REGION)
+    ssm = aws_client("ssm")
     ssm.put_parameter(Name="/wpp/secret", Value="s3cret", Type="SecureString")
     assert secret(put("whole\n", "whole")).value() == "whole"
     assert secret(put('{"a": "one", "b": "two"}', "fields") + "#b").value() == "two"
@@ -112,9 +106,7 @@ def test_a_rotated_secret_needs_no_restart(caller: Caller, monkeypatch: pytest.M
         "wpp-create", lambda invocation, call: function.Result({"s": connect(invocation, call.access_token).session})
     )
     function.prepare()  # the instance has the older one now
-    boto3.client("secretsmanager", REGION).put_secret_value(
-        SecretId=arn, SecretString=json.dumps({name: environment[name]})
-    )
+    aws_client("secretsmanager").put_secret_value(SecretId=arn, SecretString=json.dumps({name: environment[name]}))
 
     event = {"requestContext": {"http": {"method": "POST"}}, "headers": {"authorization": f"Bearer {caller.token}"}}
     answer = aws_lambda.serve(served, event, Context())
