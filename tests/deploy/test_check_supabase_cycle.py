@@ -15,6 +15,7 @@ from tests.support.supabase_check import CREDENTIALS, problems
 if TYPE_CHECKING:
     from emulator.stack import Stack
 
+pytestmark = pytest.mark.slow
 TABLE = "messenger_integrations"
 POST, PATCH, DELETE = (f"rest.{method}.{TABLE}" for method in ("POST", "PATCH", "DELETE"))
 TRIGGER = f"""create function changed() returns trigger language plpgsql as $$ begin {{}} end $$;

@@ -14,6 +14,7 @@ from tests.support.supabase_check import outcomes, problems
 if TYPE_CHECKING:
     from emulator.stack import Stack
 
+pytestmark = pytest.mark.slow
 CURVE = {"kty": "EC", "crv": "P-256", "use": "sig", "kid": "one"}
 
 

@@ -12,6 +12,7 @@ from tests.support.supabase_check import CREDENTIALS, outcomes, problems
 if TYPE_CHECKING:
     from emulator.stack import Stack
 
+pytestmark = pytest.mark.slow
 TABLE = "messenger_integrations"
 TOKEN = {"wppJwtToken": "a.b.c", "wppJwtExpiresAt": 1700000000000}
 TO_MEMBERS = f"""grant select on {TABLE} to authenticated;

@@ -13,6 +13,7 @@ from tests.support.supabase_check import CREDENTIALS, outcomes, problems
 if TYPE_CHECKING:
     from emulator.stack import Stack
 
+pytestmark = pytest.mark.slow
 CLAIM = {"id": "c1", "beat": 3, "doing": "create"}
 OLD_CLAIM = {"id": "c1", "expiresAt": 1700000000000}
 ROW = "00000000-0000-4000-8000-000000000001"

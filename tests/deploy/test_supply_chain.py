@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.support.projects import Project
 
+pytestmark = pytest.mark.slow
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
 
 # The first version without the vulnerability. A lock that is resolved anew must not fall behind any of them.

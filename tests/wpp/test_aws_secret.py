@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.support.callers import Caller
     from wpp.aws_secret import AwsSecret
 
+pytestmark = pytest.mark.slow
 ARN = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:wpp-AbCdEf"
 
 

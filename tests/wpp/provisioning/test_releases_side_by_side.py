@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tests.support.organizations import OneOrganization
     from tests.support.releases import Release
 
+pytestmark = pytest.mark.slow
 SKEWS = [0.0, 3.000_003, -4.500_017, 4.100_013, -2.000_007]
 
 
