@@ -17,6 +17,7 @@ _FENCED = ("create", "start", "stop")
 # As the README promises them, in seconds.
 _DEAD_AFTER = 6.0
 _START_SECONDS = 10.0
+_FIRST_BEAT = 2.0  # at the latest, with the change that it may wait for
 
 
 class Claims:
@@ -66,9 +67,11 @@ class Claims:
 
     def _require_death(self, holder: Actor, actor: Actor, now: float) -> None:
         """A holder may be found dead only without beats: if they were in trouble, or do not know yet that they hold the claim, or
-        not any more. And a process knows at once what its own invocations gave up."""
+        have only just learned it, or not any more. And a process knows at once what its own invocations gave up."""
         is_dead = now - self._heard >= _DEAD_AFTER and (
-            holder.process.troubled_at >= self._heard or not holder.is_beating
+            holder.process.troubled_at >= self._heard
+            or not holder.is_beating
+            or now - holder.beating_since < _FIRST_BEAT
         )
         is_dead &= holder.process.release is actor.process.release is PRESENT
         is_abandoned = holder.done or holder.process is actor.process

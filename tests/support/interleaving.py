@@ -147,6 +147,8 @@ class Actor:
         self._told: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._in_background = 0
         self._beats: list[_Beats] = []
+        self.beating_since = float("inf")
+        """When it last learned that it holds a claim."""
         self._options = options
         self.world.actors.append(self)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -170,6 +172,7 @@ class Actor:
         return any(beats.is_running for beats in self._beats)
 
     def start_beats(self, first: float, tick: Callable[[], float | None]) -> _Beats:
+        self.beating_since = self.world.now()
         self._beats.append(_Beats(self.process.monotonic() + first, tick))
         return self._beats[-1]
 
