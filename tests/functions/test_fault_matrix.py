@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.support.ledger import Ledger
 
 DISCONNECT = "wpp_disconnect"
-DEADLINE = 2.0  # seconds
+DEADLINE = 3.0  # seconds
 MOST_REQUESTS = 60  # of one call, whatever goes wrong
 OFTEN = 1_000  # more than a function ever asks
 LANES = 6
