@@ -63,7 +63,7 @@ unit test-slow: export PYTHONDONTWRITEBYTECODE =
 unit: .venv/.dev $(if $(NPM),.venv/.tsc)
 	$(PYTEST) -m "not slow"
 
-test-slow: .venv/.dev $(if $(NPM),.venv/.tsc)  ## the tests that build, install, deploy, try at random, and drive a terminal and a browser
+test-slow: .venv/.dev $(if $(NPM),.venv/.tsc)  ## the tests that build, install, deploy, fuzz, and drive a terminal and a browser
 	$(PYTEST) -m slow
 
 format: .venv/.dev  ## format the code and fix what the linter can fix
