@@ -9,8 +9,8 @@ OSLS := .venv/osls/node_modules/.bin/osls
 NPM := $(shell command -v npm)
 SHIP := PYTHONPATH=shared $(BIN)/python -m
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench bench-start soak mutants mutants-table check-platform check-supabase test check unit test-slow format screenshots lock audit clean
-.PHONY: build deploy-aws build-gcp deploy-gcp deploy-selfhosted smoke
+.PHONY: help run demo bench bench-start soak mutants mutants-table check-platform check-supabase test check unit test-slow format
+.PHONY: screenshots lock audit clean build deploy-aws build-gcp deploy-gcp deploy-selfhosted smoke
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +44,8 @@ check-supabase: .venv/.run  ## look for what the functions need in a real Supaba
 
 # Both at once: one processor is enough for the check, and whoever has mistakes in both sees both.
 test: .venv/.dev $(if $(NPM),.venv/.tsc)  ## format, lint, types, import rules, and all tests but those of `make test-slow`
-	@$(MAKE) --no-print-directory -j2 check unit || { echo "make test: what failed is above; make check repeats the check alone" >&2; exit 1; }
+	@$(MAKE) --no-print-directory -j2 check unit || { \
+	  echo "make test: what failed is above; make check repeats the check alone" >&2; exit 1; }
 
 check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	@$(BIN)/python -m tests.inventory
