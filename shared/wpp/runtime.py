@@ -83,6 +83,8 @@ class Invocation:
 
     def __init__(self, runtime: Runtime, upstream: Upstream, function: str, request_id: str) -> None:
         self.runtime = runtime
+        self.config = runtime.config
+        self.memory = runtime.memory
         self.upstream = upstream
         self.rows = Rows(runtime.config, upstream)
         self.function = function
@@ -92,14 +94,6 @@ class Invocation:
         self.organization_id: str | None = None
         self.warnings: list[str] = []
         self._patience = _PATIENCE
-
-    @property
-    def config(self) -> Config:
-        return self.runtime.config
-
-    @property
-    def memory(self) -> Memory:
-        return self.runtime.memory
 
     @property
     def log(self) -> InvocationLog:

@@ -1,9 +1,9 @@
 """Every upstream call of the functions, and everything that can go wrong with it.
 
 Each cell breaks one call in one way, for as long as the function asks; where it asks again, a further cell breaks it only once.
-Its answer must be a documented one, in time; and the next call without the fault, which has as long as in production, must end
-with one client, one active row with its key, and the right session. The platform is one that gives an organization a new client each time it is asked, unless it is
-asked under the same idempotency key.
+Its answer must be a documented one, in time; and the next call without the fault, which another process answers with the
+deadline of production, must end with one client, one active row with its key, and the right session. The platform is one that
+gives an organization a new client each time it is asked, unless it is asked under the same idempotency key.
 
 What cannot end differently is run once. Who calls is asked before anything is known of their organization. Both functions are
 the same code up to the started session, so `wpp_provision` has cells only for what comes after it. A fault that the functions
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from tests.support.ledger import Ledger
 
 DISCONNECT = "wpp_disconnect"
-DEADLINE = 3.0  # seconds, of the calls that meet a fault
+DEADLINE = 2.0  # seconds, of the calls that meet a fault
 MOST_REQUESTS = 60  # of one call, whatever goes wrong
 OFTEN = 1_000  # more than a function ever asks
-LANES = 6
+LANES = 8
 
 # Each with what must hold before the call happens: a new organization, an offline session, a lost answer, a known connection.
 CALLS = [
@@ -123,8 +123,8 @@ def lanes() -> Iterator[queue.SimpleQueue[Lane]]:
             stack = running.enter_context(Stack())
             env = stack.environment() | {"WPP_QR_WAIT_SECONDS": "1"}
             hurried = env | {"WPP_DEADLINE_SECONDS": str(DEADLINE)}
-            servers = [running.enter_context(server_process(each, free_port())) for each in (hurried, env)]
-            started.append(Lane(stack, *servers))
+            server, next_server = (running.enter_context(server_process(each, free_port())) for each in (hurried, env))
+            started.append(Lane(stack, server, next_server))
         for lane in started:
             lane.server.wait_until_ready()
             lane.next_server.wait_until_ready()
