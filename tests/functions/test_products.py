@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 TABLE = "messenger_integrations"
 MOST_REQUESTS = 60  # of one call, whatever the tables do
-TRIGGER = f"""
-create function touch() returns trigger language plpgsql as 'begin new.updated_at = now(); return new; end';
-create trigger touch before update on {TABLE} for each row execute function touch();
-"""
-REFUSING_TRIGGER = f"""
-create function refuse() returns trigger language plpgsql as 'begin return null; end';
-create trigger refuse before update on {TABLE} for each row execute function refuse();
+
+
+def trigger(body: str) -> str:
+    """Before each insertion or update of a row."""
+    return f"""
+create function react() returns trigger language plpgsql as $$ begin {body} return new; end $$;
+create trigger react before insert or update on {TABLE} for each row execute function react();
 """
 
 
@@ -51,7 +51,7 @@ ONE_PRIMARY = f"create unique index one_primary on {TABLE} (organization_id, mes
 ONE_NUMBER = f"alter table {TABLE} add constraint one_number unique (organization_id, messenger_type, provider);"
 VARIANTS = {
     "the usual tables": Variant(),
-    "a trigger sets updated_at": Variant(TRIGGER),
+    "a trigger sets updated_at": Variant(trigger("new.updated_at = now();")),
     "updated_at is always null": Variant(f"alter table {TABLE} alter updated_at drop default;"),
     "one primary row": Variant(ONE_PRIMARY),
     "one primary row, another provider's": Variant(ONE_PRIMARY, row_of_another_provider=True),
@@ -70,7 +70,21 @@ VARIANTS = {
         "alter table profiles add column invited_by uuid references organizations (id);"
     ),
     "a further foreign key of the rows": Variant(
-        f"alter table {TABLE} add column sold_by uuid references organizations (id);", status=500, says="foreign keys"
+        f"alter table {TABLE} add column sold_by uuid references organizations (id);"
+    ),
+    "organizations name one of their rows": Variant(
+        f"alter table organizations add column messenger_id uuid references {TABLE} (id);"
+    ),
+    "a table between both": Variant(
+        f"""create table members (organization_id uuid references organizations (id), row_id uuid references {TABLE} (id),
+        primary key (organization_id, row_id));"""
+    ),
+    "one row for each organization": Variant(f"alter table {TABLE} add constraint one_row unique (organization_id);"),
+    "a list of providers without ours": Variant(
+        "create table providers (code text primary key);",
+        later=f"alter table {TABLE} add constraint known_provider foreign key (provider) references providers (code);",
+        status=500,
+        says="known_provider",
     ),
     "a column that we do not know": Variant(
         later=f"alter table {TABLE} add column region text; alter table {TABLE} alter region set not null;",
@@ -82,7 +96,24 @@ VARIANTS = {
         later=f"revoke insert, update on {TABLE} from service_role;", status=500, says="SUPABASE_SERVICE_ROLE_KEY"
     ),
     "our key sees no profile": Variant(later="delete from profiles;", status=500, says="SUPABASE_SERVICE_ROLE_KEY"),
-    "changes are not carried out": Variant(later=REFUSING_TRIGGER, status=500, says="does not carry it out", leaves=1),
+    "changes are not carried out": Variant(
+        later=trigger("if tg_op = 'UPDATE' then return null; end if;"),
+        status=500,
+        says="does not carry it out",
+        leaves=1,
+    ),
+    "changes are undone": Variant(
+        later=trigger("if tg_op = 'UPDATE' then new.settings = old.settings; end if;"),
+        status=500,
+        says="does not carry it out",
+        leaves=1,
+    ),
+    "rows stay inactive": Variant(
+        later=trigger("new.is_active = false;"), status=500, says="does not carry it out", leaves=1
+    ),
+    "claims are taken away": Variant(
+        later=trigger("new.settings = new.settings - 'wppClaim';"), status=500, says="does not carry it out"
+    ),
     "settings may not be null": Variant(f"alter table {TABLE} alter settings set not null;"),
 }
 

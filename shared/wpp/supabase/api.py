@@ -28,8 +28,9 @@ _TABLE_PROBLEMS = {
     "PGRST204": "lacks a column that we need",
     "PGRST205": "is missing",
 }
-_UNIQUE, _NULL = "23505", "23502"
-_UNIQUE_CONSTRAINT = re.compile(r'unique constraint "([\w ().-]{1,63})"')
+_UNIQUE, _NULL, _FOREIGN_KEY = "23505", "23502", "23503"
+_FORBIDDEN_VALUES = {_FOREIGN_KEY: "foreign key", "23514": "check"}
+_CONSTRAINT = re.compile(r'constraint "([\w ().-]{1,63})"')
 _MISSING, _MISSING_COLUMN = "42703", re.compile(r"column ([\w. ]{1,127}) does not exist")
 _NULL_COLUMN = re.compile(r'null value in column "([\w ().-]{1,63})"')
 
@@ -74,6 +75,9 @@ class PostgrestTable:
             return NotConfigured(
                 f"{self._table}.{column} must have a default or allow null: we do not know it ({code})"
             )
+        if code in _FORBIDDEN_VALUES:
+            constraint = f"{_FORBIDDEN_VALUES[code]} constraint {_quoted(response, _CONSTRAINT)}"
+            return NotConfigured(f"The {constraint} of {self._table} forbids the row that we need ({code})")
         ours = refuses_our_key(response) or code in _KEY_REFUSALS
         reason = "is SUPABASE_SERVICE_ROLE_KEY right?" if ours else code
         return refusal("supabase", self._name(method), response, reason)
@@ -131,7 +135,15 @@ def refuses_our_key(response: Response) -> bool:
 
 def unique_constraint(response: Response) -> str | None:
     """The name of the unique constraint that a row was refused for, if that is what the response is about."""
-    return _quoted(response, _UNIQUE_CONSTRAINT) if error_code(response) == _UNIQUE else None
+    return _quoted(response, _CONSTRAINT) if error_code(response) == _UNIQUE else None
+
+
+def is_organization_missing(response: Response) -> bool:
+    """Whether a row was refused because its organization is not there, and not for what another foreign key asks for."""
+    if error_code(response) != _FOREIGN_KEY:
+        return False
+    details = response.json.get("details")
+    return not isinstance(details, str) or "(organization_id)=" in details
 
 
 def _quoted(response: Response, pattern: re.Pattern[str]) -> str:

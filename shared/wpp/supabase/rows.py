@@ -18,7 +18,7 @@ from wpp.errors import (
 )
 from wpp.http.messages import CALL_TIMEOUT
 from wpp.http.upstream import malformed
-from wpp.supabase.api import PostgrestTable, error_code, unique_constraint
+from wpp.supabase.api import PostgrestTable, is_organization_missing, unique_constraint
 
 if TYPE_CHECKING:
     from wpp.config import Config
@@ -134,8 +134,8 @@ class Rows:
         role = f"wpp_role:{self._role_column}," if self._role_column else ""
         query = {
             "id": f"eq.{user_id}",
-            # The column names the foreign key: a product may have further ones between these tables.
-            "select": f"organization_id,{role}organizations!organization_id({_TABLE}({columns}))",
+            # The columns name the foreign keys: a product may have further relations between these tables.
+            "select": f"organization_id,{role}organizations!organization_id({_TABLE}!organization_id({columns}))",
             f"organizations.{_TABLE}.provider": f"eq.{PROVIDER}",
             f"organizations.{_TABLE}.messenger_type": f"eq.{MESSENGER_TYPE}",
             f"organizations.{_TABLE}.order": "created_at.asc,id.asc",
@@ -146,6 +146,8 @@ class Rows:
                 return None
             organization_id = profiles[0]["organization_id"]
             embedded = profiles[0]["organizations"][_TABLE]
+            if not isinstance(embedded, list):  # to-one, with a unique index on organization_id
+                embedded = [] if embedded is None else [embedded]
             found = profiles[0].get("wpp_role")
             role_of_user = found if isinstance(found, str) else None
             return Organization(str(organization_id), tuple(_integration(row) for row in embedded), role_of_user)
@@ -166,35 +168,38 @@ class Rows:
         constraint = unique_constraint(response)
         if constraint is not None:
             raise RowForbidden(constraint)
-        if error_code(response) == "23503":
+        if is_organization_missing(response):
             raise OrganizationNotFound  # deleted since it was read
         return next(iter(self._changed("POST", response)), None)
 
     def change(self, row: Integration, edit: Edit, attempts: int | None = None) -> Integration | None:
         """Changes a row only if nobody changed it since it was read; otherwise reads it again and asks `edit` again.
 
-        `edit` may raise to give up. A lost response is settled by reading too, so `edit` must answer None to a row that has
-        its change. Returns the row as it is in the end, or None if it is gone.
+        `edit` may raise to give up. It must answer None to a row that has its change: that is how a lost response is settled, and
+        how a change is noticed that a trigger undoes. Returns the row as it is in the end, or None if it is gone, or another
+        organization's by now.
         Raises NotConfigured if Supabase never carries it out, UpstreamError, DeadlinePassed.
         """
         current = self.by_id(row.id) if row.is_partial else row
         tried: Integration | None = None
+        was_undone = False
         most = attempts or _MOST_ATTEMPTS
         for attempt in range(1, most + 1):
-            if current is None:
+            if current is None or current.organization_id != row.organization_id:
                 return None
             columns = edit(current)
             if columns is None:
                 return current
             changed = self._update(current, columns, is_last=attempt == most)
-            if changed is not None:
+            if changed is not None and edit(changed) is None:
                 return changed
+            was_undone = was_undone or changed is not None
             if attempt > 1:  # the first repetition at once: most often somebody else was a moment faster
                 self._upstream.pause(attempt - 1, "saving the connection")
-            tried, current = current, self.by_id(row.id)
+            tried, current = current, changed or self.by_id(row.id)
         if current is None or edit(current) is None:
             return current
-        if current == tried:
+        if was_undone or current == tried:
             raise NotConfigured(
                 f"Supabase accepts a change of row {row.id} and does not carry it out: "
                 "check row-level security, triggers, and that SUPABASE_URL does not lead to a read replica"
@@ -206,6 +211,7 @@ class Rows:
         # Plain filters only: before PostgREST 14.4 `or=` made a successful change come back empty.
         query = {
             "id": f"eq.{row.id}",
+            "organization_id": f"eq.{row.organization_id}",
             "updated_at": "is.null" if row.updated_at is None else f"eq.{row.updated_at}",
             **_guards(row.settings),
             "select": _COLUMNS,

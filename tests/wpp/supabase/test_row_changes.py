@@ -35,6 +35,7 @@ ROW = Integration(
 )
 OTHERS = ROW._replace(settings={"a": 2}, updated_at="2026-01-03T00:00:00+00:00")
 EDITED = {"settings": {"a": 3}}
+DONE = ROW._replace(settings={"a": 3}, updated_at="2026-01-04T00:00:00+00:00")
 UNREADABLE = b"<html>"
 
 
@@ -67,23 +68,20 @@ def table(stack: Stack, runtime: Runtime) -> Table:
     return Table(stack, Rows(runtime.config, upstream), pauses)
 
 
-def always(_: Integration) -> dict[str, Any]:
-    return EDITED
-
-
 def unless_done(row: Integration) -> dict[str, Any] | None:
     return None if row.settings == {"a": 3} else EDITED
 
 
 def test_a_change_is_one_conditional_request(table: Table) -> None:
-    table.answers(changes=[[OTHERS]])
+    table.answers(changes=[[DONE]])
 
-    assert table.rows.change(ROW, always) == OTHERS
+    assert table.rows.change(ROW, unless_done) == DONE
 
     (received,) = table.stack.supabase_server.received
     assert received.call == PATCH
     assert dict(parse_qsl(received.request.query)) == {
         "id": "eq.row-1",
+        "organization_id": "eq.organization-1",
         "updated_at": "eq.2026-01-02T00:00:00+00:00",
         "settings->wppClaim->>id": "is.null",
         "settings->wppClaim->>beat": "is.null",
@@ -94,8 +92,8 @@ def test_a_change_is_one_conditional_request(table: Table) -> None:
 
 
 def test_a_row_that_was_never_changed_is_changed_while_it_still_was_not(table: Table) -> None:
-    table.answers(changes=[[OTHERS]])
-    table.rows.change(ROW._replace(updated_at=None), always)
+    table.answers(changes=[[DONE]])
+    table.rows.change(ROW._replace(updated_at=None), unless_done)
     (received,) = table.stack.supabase_server.received
     assert dict(parse_qsl(received.request.query))["updated_at"] == "is.null"
 
@@ -121,8 +119,8 @@ def test_a_row_that_was_never_changed_is_changed_while_it_still_was_not(table: T
 def test_a_change_holds_only_while_the_claim_is_as_it_was_read(
     table: Table, settings: Any, claim_id: str | None, beat: str | None
 ) -> None:
-    table.answers(changes=[[OTHERS]])
-    table.rows.change(ROW._replace(settings=settings), always)
+    table.answers(changes=[[DONE]])
+    table.rows.change(ROW._replace(settings=settings), unless_done)
     (received,) = table.stack.supabase_server.received
     query = dict(parse_qsl(received.request.query, keep_blank_values=True))
     assert (query.get("settings->wppClaim->>id"), query.get("settings->wppClaim->>beat")) == (claim_id, beat)
@@ -134,11 +132,13 @@ def test_a_row_that_needs_no_change_costs_no_request(table: Table) -> None:
 
 
 def test_a_row_that_was_read_in_part_is_read_whole_before_it_is_changed(table: Table) -> None:
-    table.answers(reads=[[ROW]], changes=[[OTHERS]])
+    done = ROW._replace(settings={"a": 1, "b": 2})
+    table.answers(reads=[[ROW]], changes=[[done]])
     changed = table.rows.change(
-        ROW._replace(settings={}, is_partial=True), lambda row: {"settings": {**row.settings, "b": 2}}
+        ROW._replace(settings={}, is_partial=True),
+        lambda row: None if "b" in row.settings else {"settings": {**row.settings, "b": 2}},
     )
-    assert changed == OTHERS
+    assert changed == done
     assert table.stack.supabase_server.received[-1].request.json()["settings"] == {"a": 1, "b": 2}
     assert table.calls() == ["GET", "PATCH"]
     assert dict(parse_qsl(table.stack.supabase_server.received[0].request.query)) == {"id": "eq.row-1", "select": WHOLE}
@@ -151,8 +151,8 @@ def test_a_row_that_was_read_in_part_and_is_gone_is_not_changed(table: Table) ->
 
 
 def test_a_row_that_somebody_else_changed_is_read_again_and_changed_at_once(table: Table) -> None:
-    table.answers(changes=[[], [ROW]], reads=[[OTHERS]])
-    assert table.rows.change(ROW, always) == ROW
+    table.answers(changes=[[], [DONE]], reads=[[OTHERS]])
+    assert table.rows.change(ROW, unless_done) == DONE
     *_, second = table.stack.supabase_server.received
     assert dict(parse_qsl(second.request.query))["updated_at"] == f"eq.{OTHERS.updated_at}"
     assert (table.calls(), table.pauses) == (["PATCH", "GET", "PATCH"], [])
@@ -165,7 +165,7 @@ def test_a_row_that_others_change_each_time_is_given_up_after_a_few_attempts(
     most = attempts or 6
     table.answers(changes=[[]] * most, reads=[[OTHERS._replace(settings={"a": n})] for n in range(10, 10 + most)])
     with pytest.raises(UpstreamBroken) as caught:
-        table.rows.change(ROW, always, attempts)
+        table.rows.change(ROW, unless_done, attempts)
     assert str(caught.value) == f"Supabase changed row row-1 whenever we tried to ({PATCH})"
     assert table.calls() == ["PATCH", "GET"] * most
     assert table.pauses == [0.2, 0.4, 0.8, 1.6, 2.0][: most - 1]
@@ -175,7 +175,7 @@ def test_a_row_that_others_change_each_time_is_given_up_after_a_few_attempts(
 def test_a_change_that_is_accepted_and_never_carried_out_is_the_operators_to_mend(table: Table, attempts: int) -> None:
     table.answers(changes=[[]] * attempts, reads=[[ROW]] * attempts)
     with pytest.raises(NotConfigured) as caught:
-        table.rows.change(ROW, always, attempts)
+        table.rows.change(ROW, unless_done, attempts)
     assert str(caught.value) == (
         "Supabase accepts a change of row row-1 and does not carry it out: "
         "check row-level security, triggers, and that SUPABASE_URL does not lead to a read replica"
@@ -183,9 +183,34 @@ def test_a_change_that_is_accepted_and_never_carried_out_is_the_operators_to_men
 
 
 def test_the_last_attempt_may_turn_out_to_have_succeeded(table: Table) -> None:
-    done = ROW._replace(settings={"a": 3})
-    table.answers(changes=[[]], reads=[[done]])
-    assert table.rows.change(ROW, unless_done, 1) == done
+    table.answers(changes=[[]], reads=[[DONE]])
+    assert table.rows.change(ROW, unless_done, 1) == DONE
+
+
+@pytest.mark.parametrize("attempts", [1, 3, None])
+def test_a_change_that_a_trigger_undoes_is_tried_a_few_times_and_is_the_operators_to_mend(
+    table: Table, attempts: int | None
+) -> None:
+    most = attempts or 6
+    table.answers(changes=[[OTHERS._replace(updated_at=f"2026-01-0{n}")] for n in range(1, most + 1)])
+    with pytest.raises(NotConfigured, match="accepts a change of row row-1 and does not carry it out"):
+        table.rows.change(ROW, unless_done, attempts)
+    assert table.calls() == ["PATCH"] * most
+    assert table.pauses == [0.2, 0.4, 0.8, 1.6, 2.0][: most - 1]
+
+
+def test_a_change_that_was_carried_out_in_part_goes_on_from_there(table: Table) -> None:
+    table.answers(changes=[[OTHERS], [DONE]])
+    assert table.rows.change(ROW, unless_done) == DONE
+    *_, second = table.stack.supabase_server.received
+    assert dict(parse_qsl(second.request.query))["updated_at"] == f"eq.{OTHERS.updated_at}"
+    assert table.calls() == ["PATCH", "PATCH"]
+
+
+def test_a_row_that_is_another_organizations_by_now_is_left_alone(table: Table) -> None:
+    table.answers(changes=[[]], reads=[[OTHERS._replace(organization_id="organization-2")]])
+    assert table.rows.change(ROW, unless_done) is None
+    assert table.calls() == ["PATCH", "GET"]
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
@@ -202,11 +227,11 @@ def test_a_change_without_a_usable_response_is_settled_by_reading_but_for_the_la
     table: Table, status: int, error: type[WppError]
 ) -> None:
     table.stack.supabase_server.inject(Fault(PATCH, status=status, body=b"[1]"))
-    table.answers(changes=[[OTHERS]], reads=[[ROW]])
-    assert table.rows.change(ROW, always, 2) == OTHERS
+    table.answers(changes=[[DONE]], reads=[[ROW]])
+    assert table.rows.change(ROW, unless_done, 2) == DONE
     table.stack.supabase_server.inject(Fault(PATCH, status=status, body=b"[1]"))
     with pytest.raises(error, match=rf"\({PATCH}\)"):
-        table.rows.change(ROW, always, 1)
+        table.rows.change(ROW, unless_done, 1)
     assert table.calls() == ["PATCH", "GET", "PATCH", "PATCH"]
 
 
@@ -217,15 +242,15 @@ def refused(table: Table, body: object) -> None:
 def test_a_change_that_a_unique_constraint_forbids_is_not_repeated(table: Table) -> None:
     refused(table, {"code": "23505", "message": 'violates unique constraint "one_primary"'})
     with pytest.raises(RowForbidden, match="The unique constraint one_primary of"):
-        table.rows.change(ROW, always)
+        table.rows.change(ROW, unless_done)
     assert table.calls() == ["PATCH"]
 
 
 def test_a_change_that_is_refused_is_not_repeated(table: Table) -> None:
-    refused(table, {"code": "23514"})
+    refused(table, {"code": "22001"})
     with pytest.raises(UpstreamRefused) as caught:
-        table.rows.change(ROW, always)
-    assert str(caught.value) == f"Supabase refused with status 409: 23514 ({PATCH})"
+        table.rows.change(ROW, unless_done)
+    assert str(caught.value) == f"Supabase refused with status 409: 22001 ({PATCH})"
     assert table.calls() == ["PATCH"]
 
 
@@ -233,7 +258,7 @@ def test_a_change_that_is_refused_is_not_repeated(table: Table) -> None:
 def test_a_response_to_a_change_that_cannot_be_read_names_the_change(table: Table, body: bytes) -> None:
     table.answers(changes=[body])
     with pytest.raises(UpstreamUnreadable, match=rf"\({PATCH}\)"):
-        table.rows.change(ROW, always, 1)
+        table.rows.change(ROW, unless_done, 1)
 
 
 def test_the_time_for_further_attempts_is_the_invocations(stack: Stack, runtime: Runtime) -> None:
@@ -242,5 +267,5 @@ def test_the_time_for_further_attempts_is_the_invocations(stack: Stack, runtime:
     stack.supabase_server.inject(Fault(PATCH, status=200, body=b"[]", times=2))
     stack.supabase_server.inject(Fault(GET, status=200, body=json.dumps([_json(OTHERS)]).encode(), times=2))
     with pytest.raises(DeadlinePassed) as caught:
-        Rows(runtime.config, upstream).change(ROW, always)
+        Rows(runtime.config, upstream).change(ROW, unless_done)
     assert str(caught.value) == "Time ran out while saving the connection; try again"

@@ -9,7 +9,14 @@ from urllib.parse import parse_qsl
 import pytest
 
 from emulator.faults import Fault
-from wpp.errors import OrganizationNotFound, RowForbidden, RowUnreadable, UpstreamError, UpstreamUnreadable
+from wpp.errors import (
+    NotConfigured,
+    OrganizationNotFound,
+    RowForbidden,
+    RowUnreadable,
+    UpstreamError,
+    UpstreamUnreadable,
+)
 from wpp.supabase.rows import OUR_SETTINGS, Integration, Organization, Rows
 
 if TYPE_CHECKING:
@@ -186,16 +193,35 @@ def test_an_insert_that_a_unique_constraint_forbids_names_the_constraint(stack: 
         rows.insert(COLUMNS)
 
 
-def test_an_insert_into_an_organization_that_was_deleted_says_so(stack: Stack, rows: Rows) -> None:
-    answer(stack, {"code": "23503", "message": "foreign key"}, call=f"rest.POST.{TABLE}", status=409)
+@pytest.mark.parametrize("details", [None, "Ключ (organization_id)=(organization-1) отсутствует в таблице"])
+def test_an_insert_into_an_organization_that_was_deleted_says_so(stack: Stack, rows: Rows, details: str | None) -> None:
+    refused = {"code": "23503", "message": "foreign key", "details": details}
+    answer(stack, refused, call=f"rest.POST.{TABLE}", status=409)
     with pytest.raises(OrganizationNotFound):
         rows.insert(COLUMNS)
 
 
 @pytest.mark.parametrize(
+    ("code", "message", "text"),
+    [
+        ("23503", 'violates foreign key constraint "providers_fkey"', "foreign key constraint providers_fkey"),
+        ("23514", 'new row violates check constraint "known_provider"', "check constraint known_provider"),
+    ],
+)
+def test_an_insert_that_another_constraint_forbids_names_the_constraint(
+    stack: Stack, rows: Rows, code: str, message: str, text: str
+) -> None:
+    refused = {"code": code, "message": message, "details": "Key (provider)=(wpp) is not present"}
+    answer(stack, refused, call=f"rest.POST.{TABLE}", status=409)
+    with pytest.raises(NotConfigured) as caught:
+        rows.insert(COLUMNS)
+    assert str(caught.value) == f"The {text} of {TABLE} forbids the row that we need ({code})"
+
+
+@pytest.mark.parametrize(
     ("status", "body", "text"),
     [
-        (409, {"code": "23514"}, "Supabase refused with status 409: 23514"),
+        (409, {"code": "22001"}, "Supabase refused with status 409: 22001"),
         (500, {"code": "57014"}, "Supabase failed with status 500"),
         (201, [{}], "Supabase answered without the expected columns, status 201"),
         (201, {}, "Supabase answered without a list of rows, status 201"),
@@ -216,7 +242,7 @@ PROFILE = {"organization_id": "organization-1", "organizations": {TABLE: [JSON |
 def of_user(columns: str, role: str = "") -> dict[str, str]:
     return {
         "id": "eq.user-1",
-        "select": f"organization_id,{role}organizations!organization_id({TABLE}({columns}))",
+        "select": f"organization_id,{role}organizations!organization_id({TABLE}!organization_id({columns}))",
         f"organizations.{TABLE}.provider": "eq.wpp",
         f"organizations.{TABLE}.messenger_type": "eq.whatsapp",
         f"organizations.{TABLE}.order": "created_at.asc,id.asc",
@@ -227,6 +253,14 @@ def test_a_users_organization_and_its_rows_are_one_request(stack: Stack, rows: R
     answer(stack, [PROFILE], call="rest.GET.profiles")
     assert rows.of_user("user-1") == Organization("organization-1", (ROW,), None)
     assert queries(stack) == [of_user(WHOLE)]
+
+
+@pytest.mark.parametrize(("embedded", "read"), [(JSON | {"settings": SETTINGS}, (ROW,)), (None, ())])
+def test_a_table_that_allows_one_row_for_each_organization_embeds_it_without_a_list(
+    stack: Stack, rows: Rows, embedded: object, read: tuple[Integration, ...]
+) -> None:
+    answer(stack, [PROFILE | {"organizations": {TABLE: embedded}}], call="rest.GET.profiles")
+    assert rows.of_user("user-1") == Organization("organization-1", read, None)
 
 
 def test_a_row_that_cannot_be_read_whole_does_not_hide_a_users_organization(stack: Stack, rows: Rows) -> None:

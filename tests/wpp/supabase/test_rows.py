@@ -12,9 +12,11 @@ from emulator.faults import Fault
 from wpp.errors import OrganizationNotFound, RowForbidden, RowUnreadable, UpstreamBroken, UpstreamRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from emulator.stack import Stack
     from wpp.runtime import Runtime
-    from wpp.supabase.rows import Integration, Rows
+    from wpp.supabase.rows import Edit, Integration, Rows
 
 
 @pytest.fixture
@@ -64,6 +66,10 @@ def test_only_whatsapp_rows_of_this_provider_are_seen(stack: Stack, rows: Rows) 
     assert [row.id for row in rows.of_organization(organization_id)] == [mine["id"]]
 
 
+def adding(settings: Mapping[str, Any]) -> Edit:
+    return lambda row: None if settings.items() <= row.settings.items() else {"settings": {**row.settings, **settings}}
+
+
 def test_a_row_without_updated_at_is_changed_only_as_it_was_read_too(
     stack: Stack, rows: Rows, row: Integration
 ) -> None:
@@ -72,11 +78,8 @@ def test_a_row_without_updated_at_is_changed_only_as_it_was_read_too(
     assert read is not None
     assert read.updated_at is None
     # Somebody was faster, and their code sets `updated_at`.
-    somebody = rows.change(read, lambda current: {"settings": {**current.settings, "somebody's": 2}})
-    assert somebody is not None
-    changed = rows.change(
-        read, lambda current: {"settings": {**current.settings, "ours": 3}} if "ours" not in current.settings else None
-    )
+    assert rows.change(read, adding({"somebody's": 2})) is not None
+    changed = rows.change(read, adding({"ours": 3}))
     assert changed is not None
     assert changed.settings == {"theirs": 1, "somebody's": 2, "ours": 3}
 
@@ -105,7 +108,9 @@ def test_an_insert_for_an_organization_that_is_gone_is_refused(rows: Rows) -> No
 def test_a_change_keeps_what_another_wrote_in_between(stack: Stack, rows: Rows, row: Integration) -> None:
     seen: list[dict[str, Any]] = []
 
-    def edit(current: Integration) -> dict[str, Any]:
+    def edit(current: Integration) -> Mapping[str, Any] | None:
+        if "ours" in current.settings:
+            return None
         if not seen:
             sql = "update messenger_integrations set settings = %s, updated_at = %s where id = %s"
             stack.supabase.execute(sql, '{"theirs": 2}', "2030-01-01T00:00:00+00:00", row.id)
