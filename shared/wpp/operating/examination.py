@@ -62,6 +62,8 @@ def examine(invocation: Invocation, row: Integration, primary_id: str | None) ->
 def _readable_record_of(row: Integration) -> Record:
     if row.is_partial:
         raise RowUnreadable(row.id, "settings", "is too large or too deep to be read")
+    if not row.organization_id:
+        raise RowUnreadable(row.id, "organization_id", "is empty")
     return writable_record_of(row)
 
 

@@ -73,7 +73,7 @@ class Reconciler:
                 if not page:
                     self.is_complete = True
                     return
-                self._primaries = _primary_ids(rows, sorted({row.organization_id for row in page}))
+                self._primaries = _primary_ids(rows, sorted({row.organization_id for row in page} - {""}))
                 is_whole = True
                 for outcome in self._of_page(workers, page):
                     if outcome is None:
@@ -182,6 +182,8 @@ def _finding(error: Exception) -> Finding:
 
 def _primary_ids(rows: Rows, organization_ids: Sequence[str]) -> dict[str, str]:
     """By organization, the row that stands for its primary number. Those that cannot be read are left out."""
+    if not organization_ids:
+        return {}
     try:
         found = rows.of_organizations(organization_ids)
     except UpstreamUnreadable:  # also a response that is too large: fewer rows may do

@@ -8,6 +8,7 @@ goes on after a crash asks for the same client, not for another.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from wpp.errors import (
@@ -18,7 +19,9 @@ from wpp.errors import (
     NotConfigured,
     NumberNotFound,
     RowForbidden,
+    RowUnreadable,
     UpstreamError,
+    UpstreamRefused,
     UpstreamTimeout,
 )
 from wpp.http.upstream import MAX_ATTEMPTS
@@ -32,12 +35,15 @@ from wpp.provisioning.record import Record, record_of
 from wpp.supabase.rows import MESSENGER_TYPE, PROVIDER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from wpp.provisioning.idempotency import KeyedRequest
     from wpp.provisioning.number import Number
     from wpp.runtime import Invocation
     from wpp.supabase.rows import Integration
 
 _STOP_PATIENCE = 5.0  # seconds: a session that cannot be stopped is replaced all the same
+_ORGANIZATION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Creation:
@@ -52,10 +58,12 @@ class Creation:
         replacing: Integration | None = None,
         stop_first: bool = False,
         may_insert: bool = True,
+        others: Iterable[Integration] = (),
     ) -> None:
         """`keyed` is recorded as carried out with the saved result. `replacing` is a row whose credentials will not do: they are
         replaced once, whoever does it; with `stop_first` its session is logged out before. Without `may_insert`, a row that is
-        deleted meanwhile stays deleted."""
+        deleted meanwhile stays deleted. `others` are rows of the organization, with none of which it may share a session.
+        """
         self._invocation = invocation
         self._upstream = invocation.upstream
         self._rows = invocation.rows
@@ -66,6 +74,8 @@ class Creation:
         self._unwanted = record_of(replacing).generation if replacing else None
         self._stop_first = stop_first
         self._may_insert = may_insert
+        self._sessions = {known.session: row.id for row in others if (known := record_of(row).credentials) is not None}
+        """Each with the row that has it."""
         self._claim = self._new_claim()
         self._awaited: str | None = None
         self._inserts = 0
@@ -206,8 +216,9 @@ class Creation:
     def _create(self, row: Integration) -> Client:
         if self._claim.row is None:
             self._claim.adopt(row)
-        record = record_of(row)
+        record = record_of(row).begun_with(self._number.first_settings)
         if self._credentials is None:
+            _require_own_id(record)
             if self._stop_first:
                 self._stop(row)
             self._credentials = self._ask_platform(record)
@@ -234,7 +245,7 @@ class Creation:
         config, attempt = self._invocation.config, 0
         while True:
             try:
-                return create_client(
+                credentials = create_client(
                     config.wpp_base_url,
                     config.wpp_secret,
                     record.platform_id,
@@ -248,12 +259,22 @@ class Creation:
                 if attempt >= MAX_ATTEMPTS:
                     raise
                 self._upstream.pause_after(error, attempt)
+            else:
+                self._require_own_session(record, credentials)
+                return credentials
+
+    def _require_own_session(self, record: Record, credentials: Credentials) -> None:
+        """Raises UpstreamRefused for the client of another number: disconnecting either of two rows would disconnect both."""
+        row_id = self._sessions.get(credentials.session, record.row_id)
+        is_as_before = record.credentials is not None and record.credentials.session == credentials.session
+        if row_id != record.row_id and not is_as_before:
+            raise UpstreamRefused("platform", "create", f"gave the client that row {row_id} has already")
 
     def _save(self, credentials: Credentials) -> Integration:
         now = self._upstream.clock.now()
 
         def complete(record: Record) -> Record:
-            completed = record.completed(credentials, now)
+            completed = record.begun_with(self._number.first_settings).completed(credentials, now)
             return self._keyed.recorded(completed, now) if self._keyed else completed
 
         try:
@@ -261,3 +282,11 @@ class Creation:
         except RowForbidden:  # an index of active rows: the next call must find the client all the same
             self._claim.change(complete)
             raise
+
+
+def _require_own_id(record: Record) -> None:
+    """Raises RowUnreadable if the platform would be asked for the client of another organization: a product may let its users
+    write rows."""
+    named = _ORGANIZATION_ID.findall(record.platform_id.lower())
+    if any(one != record.organization_id.lower() for one in named):
+        raise RowUnreadable(record.row_id, "wppSubOrgId", "names another organization")

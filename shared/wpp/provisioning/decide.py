@@ -89,6 +89,11 @@ def restart_was_in_vain(record: Record, now: float, after: float) -> bool:
     return record.restarts > 0 and _has_passed(record, now, after)
 
 
+def restart_is_held_back(record: Record, now: float, after: float) -> bool:
+    """Whether a session that is before its QR would have been restarted by now, if a phone could not have scanned its last QR."""
+    return record.qr_was_shown and not record.was_paired and _has_passed(record, now, after)
+
+
 def _has_passed(record: Record, now: float, seconds: float) -> bool:
     started = record.started_at or record.key_issued_at
     return started is not None and now - started >= seconds

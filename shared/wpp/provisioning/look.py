@@ -12,6 +12,7 @@ from wpp.provisioning.live_state import live_state
 from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.number import named_row
 from wpp.provisioning.record import record_of
+from wpp.provisioning.settling import seconds_left
 from wpp.provisioning.unscanned_qrs import unscanned_warning
 from wpp.provisioning.updates import RowUpdates
 
@@ -99,8 +100,17 @@ def _live_look(invocation: Invocation, row: Integration) -> Look:
     _save(updates)
     if state.qr is not None:
         return Look("qr_issued", state.qr, row)
-    status, message = _STATUS[state.state]
+    is_starting = state.state is State.ENDED and _is_being_started(invocation, row)
+    status, message = _STATUS[State.STARTING if is_starting else state.state]
     return Look(status, None, row, message)
+
+
+def _is_being_started(invocation: Invocation, row: Integration) -> bool:
+    """Whether somebody is starting the session, or has started it so shortly ago that it may take effect yet."""
+    record, clock = record_of(row), invocation.upstream.clock
+    if record.claim and record.claim.is_start and Liveness(invocation.memory, clock).is_live(record):
+        return True
+    return seconds_left(record, clock.now()) > 0
 
 
 def _save(updates: RowUpdates) -> None:

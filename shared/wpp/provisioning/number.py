@@ -89,7 +89,8 @@ def named_row(rows: Iterable[Integration], target: Target) -> Integration | None
     """The row of the number that a request means. Raises NumberNotFound; None if it means a primary number without a row."""
     rows = list(rows)
     if target.integration_id is not None:
-        found = next((row for row in rows if row.id == target.integration_id), None)
+        wanted = target.integration_id.lower()  # some clients write a UUID in capitals
+        found = next((row for row in rows if row.id.lower() == wanted), None)
     elif target.session is not None:
         known = ((row, record_of(row).credentials) for row in rows)
         found = next((row for row, credentials in known if credentials and credentials.session == target.session), None)

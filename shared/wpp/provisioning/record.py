@@ -220,6 +220,10 @@ class Record:
         ended = {"failed": failure.claim_id, "code": failure.code, "problem": failure.problem}
         return self._with({**rest, "wppClaim": ended})
 
+    def begun_with(self, first_settings: Mapping[str, Any]) -> Record:
+        """With what its number's row began with, where foreign code wrote `settings` whole without it."""
+        return self._with({**first_settings, **self.settings})
+
     def completed(self, credentials: Credentials, now: float) -> Record:
         """With new credentials, and without what belonged to the ones before. The claim stays. `now` in seconds since 1970."""
         former = ("wppIdempotencyKey", "wppWebhookHash", "wppRestarts", "wppDisconnected", *_OF_A_START, *_TOKEN)

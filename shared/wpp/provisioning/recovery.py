@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from wpp.errors import KeyRefused, SessionGone, SessionLost, WppError
+from wpp.errors import DeadlinePassed, KeyRefused, SessionGone, SessionLost, WppError
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.record import Lost, record_of
 from wpp.provisioning.session import Session
@@ -85,13 +85,13 @@ class _Recovery:
         """A second attempt, seconds later, with the row as the first one left it: a number that the first one switched on, and
         somebody has switched off since, stays off.
 
-        Only the same problem twice is believed. Raises it if there is no time for that.
+        Only the same problem twice is believed. Raises DeadlinePassed if there is no time for that.
         """
         if record_of(row).generation == record_of(client.row).generation:  # nobody has replaced its credentials
             client = client._replace(row=row)
         doubt = KEY_DOUBT if isinstance(problem, KeyRefused) else SESSION_DOUBT
         if doubt >= self._upstream.deadline.remaining():
-            raise problem
+            raise DeadlinePassed("making sure of what the platform said about the number") from problem
         self._upstream.clock.sleep(doubt)
         try:
             client.platform.tokens.fetched()
@@ -103,6 +103,8 @@ class _Recovery:
 
     def _replaced(self, client: Client, problem: KeyRefused | SessionGone) -> tuple[Session, SessionState]:
         """The session of the client that the platform gives when it is asked again."""
+        if not client.may_connect:
+            raise problem
         row = self._invocation.rows.by_id(client.row.id)
         if isinstance(problem, SessionGone) and row is not None:
             self._require_no_pause(row)  # somebody else may have asked in vain since it was read

@@ -99,8 +99,10 @@ def _connected(
     waits: bool = False,
 ) -> tuple[Session, SessionState]:
     """The running session of a number, and its state."""
-    row = number.find(organization.integrations)
-    creation = Creation(invocation, number, keyed, replacing=row if recreate else None, stop_first=recreate)
+    rows = organization.integrations
+    row = number.find(rows)
+    replacing = row if recreate else None
+    creation = Creation(invocation, number, keyed, replacing=replacing, stop_first=recreate, others=rows)
     return running_session(invocation, number, creation.obtain(row), keyed, waits=waits)
 
 

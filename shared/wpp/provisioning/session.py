@@ -95,6 +95,11 @@ class Session:
             self._invocation.warn(
                 "the session was started again before and still has no QR; force_recreate replaces it"
             )
+        if self._start.is_restart_held_back:
+            self._invocation.warn(
+                "the session does not get back to its QR, and is not started again by itself, as a phone may have scanned the "
+                "last one; force_recreate replaces it"
+            )
         if not self._start.is_restart_due(self._updates.record):
             return state
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wpp.errors import AMBIGUOUS, DeadlinePassed, SessionGone, UpstreamRefused, WppError
 from wpp.platform.state import SessionState, State
 from wpp.provisioning.claim import ClaimLost, HeldClaim
-from wpp.provisioning.decide import restart_is_due, restart_was_in_vain
+from wpp.provisioning.decide import restart_is_due, restart_is_held_back, restart_was_in_vain
 from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.record import Record, record_of
 from wpp.provisioning.settling import FENCE_SECONDS, START_SECONDS, seconds_left, settled_state
@@ -86,6 +86,11 @@ class Start:
     def was_restarted_in_vain(self) -> bool:
         after = self._invocation.config.restart_after_seconds
         return restart_was_in_vain(self._updates.record, self._clock.now(), after)
+
+    @property
+    def is_restart_held_back(self) -> bool:
+        after = self._invocation.config.restart_after_seconds
+        return restart_is_held_back(self._updates.record, self._clock.now(), after)
 
     def _under_claim(
         self, doing: Doing, is_due: Callable[[Record], bool], work: Callable[[HeldClaim, float | None], SessionState]

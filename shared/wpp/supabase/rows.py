@@ -46,6 +46,7 @@ class Integration(NamedTuple):
 
     id: str
     organization_id: str
+    """Empty where a product's table has none."""
     is_active: bool
     is_primary: bool
     settings: Any
@@ -211,7 +212,7 @@ class Rows:
         # Plain filters only: before PostgREST 14.4 `or=` made a successful change come back empty.
         query = {
             "id": f"eq.{row.id}",
-            "organization_id": f"eq.{row.organization_id}",
+            "organization_id": f"eq.{row.organization_id}" if row.organization_id else "is.null",
             "updated_at": "is.null" if row.updated_at is None else f"eq.{row.updated_at}",
             **_guards(row.settings),
             "select": _COLUMNS,
@@ -267,7 +268,7 @@ def _integration(row: Mapping[str, Any]) -> Integration:
     )
     return Integration(
         id=str(row["id"]),
-        organization_id=str(row["organization_id"]),
+        organization_id=str(row["organization_id"] or ""),
         is_active=bool(row["is_active"]),
         is_primary=bool(row["is_primary"]),
         settings=settings,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.faults import Fault
+from emulator.stack import Stack
 from tests.support.fleet import Fleet, kinds, left
 from wpp.errors import UpstreamBroken
 from wpp.operating import reconciler
@@ -52,6 +53,19 @@ def test_an_examination_that_was_cut_off_counts_as_not_made(fleet: Fleet) -> Non
     assert (outcomes, fleet.reconciler.after, fleet.reconciler.is_complete) == ({}, None, False)
     assert sum(fleet.sleeps) < 1
     assert "wppApiKey" not in fleet.settings(row_id)
+
+
+def test_a_row_without_an_organization_does_not_stop_the_others() -> None:
+    with Stack() as stack:
+        fleet = Fleet(stack)
+        begun = fleet.begin()
+        stack.supabase.execute("alter table messenger_integrations alter column organization_id drop not null")
+        nobodys = fleet.insert(is_active=True, settings={"theirs": 1})
+        stack.supabase.execute("update messenger_integrations set organization_id = null where id = %s", nobodys)
+        outcomes = fleet.reconcile(fix=True)
+        assert left(outcomes[nobodys]) == {"row_unreadable"}
+        assert left(outcomes[begun]) == set()
+        assert fleet.settings(nobodys) == {"theirs": 1}
 
 
 @pytest.mark.usefixtures("_small_pages")

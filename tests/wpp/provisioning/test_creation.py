@@ -24,7 +24,7 @@ from tests.support.alone import (
 from wpp.errors import CreationInProgress
 from wpp.provisioning.creation import Creation
 from wpp.provisioning.idempotency import KeyedRequest
-from wpp.provisioning.number import Number, primary_number
+from wpp.provisioning.number import Number, number_of, primary_number
 from wpp.provisioning.record import Record
 
 if TYPE_CHECKING:
@@ -74,6 +74,59 @@ def test_the_platform_is_asked_under_the_key_and_the_id_of_the_row(alone: Alone)
     (create,) = [sent for sent in alone.sent if sent.call == "create"]
     assert create.payload == {"organizationId": "its own id"}
     assert create.headers["idempotency-key"] == "its own key"
+
+
+def test_an_id_of_another_organization_is_not_asked_for(alone: Alone) -> None:
+    """A product may let its users write rows: the platform would give them the other organization's client."""
+    theirs = str(uuid.uuid4())
+    for name in (theirs, theirs.upper(), f"{theirs}__wpp__01234567", f" {theirs}"):
+        alone.supabase.execute("delete from messenger_integrations where organization_id = %s", alone.organization_id)
+        row = alone.insert(settings={"wppSubOrgId": name})
+        error = alone.outcome(lambda row=row: Creation(alone.begin(), number_of(row)).obtain(row))  # type: ignore[misc]
+        assert error == (
+            f"RowUnreadable: wppSubOrgId of row {row.id} in messenger_integrations names another organization: "
+            "correct it or clear it"
+        )
+        assert "create" not in alone.calls()
+        assert alone.settings()["wppSubOrgId"] == name
+    own = alone.organization_id.upper()
+    alone.write(wppSubOrgId=f"{own}__wpp__01234567")
+    row = alone.stored()
+    assert Creation(alone.begin(), number_of(row)).obtain(row).was_created
+
+
+def test_the_client_of_another_number_is_not_taken(alone: Alone) -> None:
+    """Foreign code has written the settings of a further number whole, and its platform gives an organization one client."""
+    primary = alone.connected_before()
+    settings = {"theirs": 1}
+    further = alone.insert(settings=settings, is_primary=False)
+    error = alone.outcome(lambda: alone.obtain(further, others=[further, primary]))
+    assert error == f"UpstreamRefused: WPP Platform gave the client that row {primary.id} has already (create)"
+    stored = alone.supabase.rows(alone.organization_id)
+    (left,) = [row["settings"] for row in stored if row["id"] == further.id]
+    assert set(left) == {"theirs", "wppClaim", "wppIdempotencyKey"}
+    assert left["wppClaim"]["code"] == "platform_refused"
+
+
+def test_two_rows_that_share_a_client_already_may_have_it_replaced(alone: Alone) -> None:
+    primary = alone.connected_before()
+    other = alone.insert(settings=primary.settings, is_primary=False)
+    assert alone.obtain(primary, replacing=primary, others=[primary, other]).was_created
+
+
+@pytest.mark.parametrize("at", ["before", "meanwhile"])
+def test_a_further_number_keeps_its_id_although_its_settings_are_overwritten(alone: Alone, at: str) -> None:
+    number = Number(alone.organization_id, f"{alone.organization_id}\n1", "its own id", keyed_by="f" * 32)
+    if at == "before":
+        alone.insert(id=number.row_id, settings={"theirs": 1}, is_primary=False)
+        found = number.find([alone.stored()])
+    else:
+        alone.instead("create", lambda: alone.write(wppSubOrgId=None, wppKeyedBy=None))
+        found = None
+    Creation(alone.begin(), number).obtain(found)
+    (create,) = [sent for sent in alone.sent if sent.call == "create"]
+    assert create.payload == {"organizationId": "its own id"}
+    assert alone.settings().items() >= number.first_settings.items()
 
 
 def test_a_create_gets_no_more_time_than_is_left(alone: Alone) -> None:

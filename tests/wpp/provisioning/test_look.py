@@ -48,6 +48,26 @@ def test_what_the_platform_reports_is_told_in_our_words(
     assert "start" not in alone.calls()
 
 
+@pytest.mark.parametrize(
+    ("doing", "status"), [("start", "qr_pending"), ("restart", "qr_pending"), ("create", "disconnected")]
+)
+def test_a_session_that_somebody_is_starting_has_not_ended(
+    alone: Alone, row: Integration, doing: str, status: str
+) -> None:
+    alone.write(wppClaim={"id": "theirs", "beat": 1, "doing": doing})
+    alone.instead("status", *[answer(200, {"status": "offline"})] * 2)
+    assert seen(alone).status == status
+    alone.passed += 6
+    assert seen(alone).status == "disconnected"
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(9.9, "qr_pending"), (10, "disconnected")])
+def test_a_start_is_given_the_time_to_take_effect(alone: Alone, row: Integration, seconds: float, status: str) -> None:
+    alone.write(wppStartedAt=round((alone.clock.now() - seconds) * 1000))
+    alone.instead("status", answer(200, {"status": "offline"}))
+    assert seen(alone).status == status
+
+
 def test_a_qr_is_told_with_its_row(alone: Alone, row: Integration) -> None:
     qr = alone.platform.qr(alone.session())
     assert seen(alone) == Look("qr_issued", qr, row, None)

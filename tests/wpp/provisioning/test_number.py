@@ -41,6 +41,11 @@ def test_a_row_with_credentials_or_else_one_that_somebody_works_on_goes_before_a
         assert primary_number(ORGANIZATION).find(order) is claimed
 
 
+def test_a_row_is_found_by_its_id_in_capitals_too() -> None:
+    rows = [row("one"), row("0D9A4A3B-52a1")]
+    assert named_row(rows, Target("0d9a4A3B-52A1")) is rows[1]
+
+
 def test_a_further_numbers_row_is_never_the_primary_one() -> None:
     further = row("a", wppSubOrgId=f"{ORGANIZATION}__wpp__01234567")
     assert primary_number(ORGANIZATION).find([further]) is None

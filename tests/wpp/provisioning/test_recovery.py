@@ -9,13 +9,17 @@ import pytest
 from tests.support.alone import BEGIN, GET, LOOK, LOST, PATCH, REFUSED_KEY, UNKNOWN, Alone, answer
 from wpp.errors import SessionLost
 from wpp.platform.state import State
+from wpp.provisioning.client import stored_client
 from wpp.provisioning.idempotency import KeyedRequest
+from wpp.provisioning.number import primary_number
+from wpp.provisioning.recovery import running_session
 
 if TYPE_CHECKING:
     from wpp.supabase.rows import Integration
 
 GONE = "SessionGone: WPP Platform does not know the session (status)"
 REFUSED = "KeyRefused: WPP Platform refuses the organization's API key (token)"
+NO_TIME = "DeadlinePassed: Time ran out while making sure of what the platform said about the number; try again"
 
 
 def forget_token(alone: Alone) -> Integration:
@@ -167,7 +171,7 @@ def test_there_has_to_be_time_for_a_second_look(
     if is_looked_at_again:
         alone.connect(row, whole)
     else:
-        assert alone.outcome(lambda: alone.connect(row, whole)) == GONE
+        assert alone.outcome(lambda: alone.connect(row, whole)) == NO_TIME
         assert alone.waits == []
 
 
@@ -175,6 +179,16 @@ def test_a_number_that_was_disconnected_meanwhile_is_not_asked_for(alone: Alone,
     alone.platform.lose(alone.session().name)
     alone.instead("status", UNKNOWN, lambda: alone.write(wppDisconnected=True))
     assert alone.outcome(lambda: alone.connect(row)) == GONE
+    assert "create" not in alone.calls()
+
+
+def test_a_number_that_was_disconnected_while_this_call_waited_is_not_asked_for(alone: Alone, row: Integration) -> None:
+    alone.platform.lose(alone.session().name)
+    alone.write(wppDisconnected=True)
+    invocation = alone.begin()
+    client = stored_client(invocation, alone.stored())._replace(may_connect=False)
+    number = primary_number(alone.organization_id)
+    assert alone.outcome(lambda: running_session(invocation, number, client)) == GONE
     assert "create" not in alone.calls()
 
 
@@ -241,7 +255,7 @@ def test_there_has_to_be_time_to_try_a_key_again(
     if is_tried_again:
         alone.connect(found, whole)
     else:
-        assert alone.outcome(lambda: alone.connect(found, whole)) == REFUSED
+        assert alone.outcome(lambda: alone.connect(found, whole)) == NO_TIME
 
 
 def test_a_key_that_is_refused_and_then_a_session_that_is_not_known_are_not_the_same(

@@ -51,6 +51,20 @@ def test_a_session_that_was_restarted_in_vain_is_told_of(alone: Alone, stuck: In
     assert "stop" not in alone.calls()
 
 
+@pytest.mark.parametrize(("seconds", "is_told"), [(90, True), (89, False)])
+def test_a_session_whose_last_qr_may_have_been_scanned_is_told_of(
+    alone: Alone, stuck: Integration, seconds: int, is_told: bool
+) -> None:
+    alone.write(wppStartedAt=(BEGIN + 120 - seconds) * 1000, wppQrShown=True)
+    told = alone.connect(alone.stored()).invocation.warnings
+    warning = (
+        "the session does not get back to its QR, and is not started again by itself, as a phone may have scanned the last one; "
+        "force_recreate replaces it"
+    )
+    assert told == ([warning] if is_told else [])
+    assert "stop" not in alone.calls()
+
+
 def test_a_session_that_has_its_qr_by_then_is_left_alone(alone: Alone, stuck: Integration) -> None:
     alone.instead("qr", None, answer(200, {"qr": "2@text"}))
     connected = alone.connect(stuck)
