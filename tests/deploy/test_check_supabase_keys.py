@@ -57,6 +57,13 @@ def test_a_key_of_another_project_is_found(product: Stack) -> None:
     assert problems(product, SUPABASE_ANON_KEY=foreign)["anon key"] == ["the gateway does not accept SUPABASE_ANON_KEY"]
 
 
+def test_a_key_that_envoy_does_not_know_is_found(product: Stack) -> None:
+    product.supabase_server.inject(Fault("auth.user", status=401, body=b"Unauthorized", times=None))
+    found = problems(product)
+    assert found["service key"] == ["the gateway does not accept SUPABASE_SERVICE_ROLE_KEY"]
+    assert found["anon key"] == ["the gateway does not accept SUPABASE_ANON_KEY"]
+
+
 def test_a_key_that_has_expired_is_found(product: Stack) -> None:
     expired = jwt.encode({"role": "anon", "exp": 1700000000}, product.supabase.jwt_secret, "HS256")
     assert "SUPABASE_ANON_KEY has expired" in problems(product, SUPABASE_ANON_KEY=expired)["anon key"]

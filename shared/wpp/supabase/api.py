@@ -122,15 +122,12 @@ def key_headers(key: str) -> dict[str, str]:
 def refuses_our_key(response: Response) -> bool:
     """Whether a 401 or 403 is about the API key that we sent, and so our fault and not the caller's.
 
-    The gateway answers `{"message": …}` alone; Auth says `error_code` or `msg`, PostgREST `code`.
+    Auth's own refusals have `error_code` or `msg`. A gateway's are `{"message": …}` from Kong, text from Envoy, a page from a
+    firewall, or empty.
     """
     body: Any = response.json
-    return (
-        response.status in (401, 403)
-        and isinstance(body, dict)
-        and "message" in body
-        and not body.keys() & {"error_code", "msg"}
-    )
+    is_auths_own = isinstance(body, dict) and body.keys() & {"error_code", "msg"}
+    return response.status in (401, 403) and not is_auths_own
 
 
 def unique_constraint(response: Response) -> str | None:
