@@ -24,6 +24,8 @@ _ADDRESS = re.compile(r"[\w.:/%\[\]~-]+", re.ASCII)
 # A neighbour on a private network, such as `kong` beside a self-hosted Supabase. It starts with a letter: `134744072` is 8.8.8.8.
 _NEIGHBOUR = re.compile(r"[a-z][\w-]*", re.ASCII)
 _COLUMN = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII | re.IGNORECASE)
+# As a browser writes it: it compares the text, and a header carries no other letters.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([\w.-]+|\[[0-9a-f:]+\])(:\d{1,5})?", re.ASCII)
 _MIN_JWT_SECRET = 16
 
 
@@ -72,6 +74,10 @@ def config_from(env: Mapping[str, str] = os.environ) -> Config:
         role_column=reader.column("WPP_ROLE_COLUMN", "role"),
         deadline_seconds=reader.seconds("WPP_DEADLINE_SECONDS", 28, least=1),
     )
+    if _allowed_origin(env) is None:
+        reader.problems.append(
+            "CORS_ALLOW_ORIGIN must be * or one origin, such as https://app.example.org (a name in other letters as xn--…)"
+        )
     if reader.problems:
         raise NotConfigured("Not configured: " + "; ".join(reader.problems))
     return config
@@ -83,8 +89,17 @@ def is_lambda(env: Mapping[str, str] = os.environ) -> bool:
 
 
 def cors_allow_origin(env: Mapping[str, str] = os.environ) -> str:
-    """Read separately, because an error about missing configuration needs CORS headers too."""
-    return env.get("CORS_ALLOW_ORIGIN", "").strip() or "*"
+    """Read separately, because an error about missing configuration needs CORS headers too.
+
+    Any page may read the one about a wrong value here, and it is all that is answered then.
+    """
+    return _allowed_origin(env) or "*"
+
+
+def _allowed_origin(env: Mapping[str, str]) -> str | None:
+    """None if the value is neither `*` nor an origin."""
+    value = env.get("CORS_ALLOW_ORIGIN", "").strip().removesuffix("/").lower() or "*"
+    return value if value == "*" or _ORIGIN.fullmatch(value) else None
 
 
 def functions_dir(env: Mapping[str, str] = os.environ) -> Path:

@@ -82,7 +82,8 @@ def test_gcloud_is_called_with_the_entry_point_the_settings_and_the_secrets() ->
         **GIVEN,
         "SUPABASE_ANON_KEY": "anon-key",
         "WPP_BASE_URL": "https://wpp.example.org",
-        "CORS_ALLOW_ORIGIN": "https://a.example, https://b.example",
+        "WPP_ALLOWED_ROLES": "owner, admin",
+        "CORS_ALLOW_ORIGIN": "https://a.example",
         "SECRETS": "WPP_SECRET=one:3 SUPABASE_JWT_SECRET=two:1",
     }
 
@@ -101,7 +102,8 @@ def test_gcloud_is_called_with_the_entry_point_the_settings_and_the_secrets() ->
         "SUPABASE_URL=https://api.example.org",
         "SUPABASE_ANON_KEY=anon-key",
         "WPP_BASE_URL=https://wpp.example.org",
-        "CORS_ALLOW_ORIGIN=https://a.example, https://b.example",
+        "WPP_ALLOWED_ROLES=owner, admin",
+        "CORS_ALLOW_ORIGIN=https://a.example",
         "THREADS=80",
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wpp.config import config_from
+from wpp.config import config_from, cors_allow_origin
 from wpp.errors import NotConfigured
 
 COMPLETE = {
@@ -70,6 +70,48 @@ def test_addresses_that_are_allowed(url: str) -> None:
 def test_addresses_that_are_not(url: str) -> None:
     with pytest.raises(NotConfigured, match="SUPABASE_URL must be an https:// address"):
         config_from({**COMPLETE, "SUPABASE_URL": url})
+
+
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        ("", "*"),
+        (" * ", "*"),
+        ("https://app.example.org", "https://app.example.org"),
+        ("https://App.example.org/", "https://app.example.org"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("https://xn--e1afmkfd.xn--p1ai", "https://xn--e1afmkfd.xn--p1ai"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ],
+)
+def test_an_origin_is_written_as_browsers_write_it(value: str, origin: str) -> None:
+    env = {**COMPLETE, "CORS_ALLOW_ORIGIN": value}
+    config_from(env)
+    assert cors_allow_origin(env) == origin
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://пример.рф",
+        "https://a.example\nX: y",
+        "https://a.example, https://b.example",
+        "https://a.example/app",
+        "https://a.example//",
+        "https://a.example:port",
+        "https://u@a.example",
+        "https://*.example",
+        "a.example",
+        "null",
+    ],
+)
+def test_what_is_not_one_origin_is_reported_and_no_header_gets_it(value: str) -> None:
+    env = {**COMPLETE, "CORS_ALLOW_ORIGIN": value}
+    assert cors_allow_origin(env) == "*"
+    with pytest.raises(NotConfigured, match=r"^Not configured: CORS_ALLOW_ORIGIN must be \* or one origin") as caught:
+        config_from(env)
+    assert value not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["ftp://x.example", "javascript:1", "not a url"])

@@ -59,3 +59,16 @@ def test_the_health_address_names_what_is_broken(server: FunctionProcess) -> Non
     answer = requests.get(f"{server.url}/healthz", timeout=10)
     assert answer.status_code == 503
     assert answer.json()["broken"] == sorted(BROKEN)
+
+
+@pytest.mark.parametrize("origin", ["https://пример.рф", "https://a.example\nX: y"])
+def test_an_origin_that_no_header_carries_is_reported_to_the_page(origin: str) -> None:
+    with server_process({"CORS_ALLOW_ORIGIN": origin}, free_port()) as process:
+        process.wait_until_ready()
+        preflight = requests.options(process.url + "/wpp-create", timeout=10)
+        answer = requests.post(process.url + "/wpp-create", timeout=10)
+        log = process.output()
+    assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (204, "*")
+    assert (answer.status_code, answer.json()["code"]) == (500, "not_configured")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "CORS_ALLOW_ORIGIN must be * or one origin" in log
