@@ -86,6 +86,14 @@ def test_a_body_that_does_not_arrive_in_time_is_not_waited_for(server: FunctionP
             assert connection.recv(1) == b""  # nobody can tell where the next request would begin
 
 
+def test_malformed_chunks_are_the_callers_fault(server: FunctionProcess, user: Caller) -> None:
+    headers = ["Transfer-Encoding: chunked", f"Authorization: Bearer {user.token}"]
+    with begun(server, *headers, body=b"zz\r\n{}\r\n0\r\n\r\n") as connection:
+        status, body = answer(connection)
+        assert (status, b'"code":"bad_request"' in body) == (400, True)
+        assert connection.recv(1) == b""
+
+
 def test_a_head_that_is_too_large_is_refused(server: FunctionProcess) -> None:
     with begun(server, *(f"X-{n}: 1" for n in range(70))) as connection:
         assert answer(connection)[0] == 431

@@ -230,6 +230,14 @@ def test_a_chunked_body_without_an_end_is_cut_off(project: Project) -> None:
     assert _statuses(_talk(project.processes[CREATE].port, head.encode() + body * 20, end=b"\r\n"))[:1] == [413]
 
 
+@pytest.mark.parametrize("body", ["zz\r\n{}\r\n0\r\n\r\n", "2\r\n{}0\r\n\r\n", "2\r\n{}\r\n0\r\nx y\r\n\r\n"])
+def test_malformed_chunks_are_the_callers_fault(project: Project, body: str) -> None:
+    head = f"POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {project.victim.token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    heard = _talk(project.processes[CREATE].port, (head + body).encode(), end=b"}")
+    assert _statuses(heard) == [400]
+    assert b'"code":"bad_request"' in heard
+
+
 @pytest.mark.parametrize(
     "path", ["/..%2f..%2fetc/passwd", "//evil.example/", "/%00", "/?a=%0d%0aX-Injected:%201", "/%ff"]
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wpp.errors import BodyIncomplete
+from wpp.errors import BadRequest, BodyIncomplete
 from wpp.faas.function import Function, respond
 from wpp.faas.messages import MAX_BODY_BYTES, Request
 
@@ -44,7 +44,7 @@ class _Body:
         """Whether there may be more than 64 KiB of it that nobody has read."""
 
     def read(self) -> bytes:
-        """At most MAX_BODY_BYTES + 1 bytes. Raises BodyIncomplete."""
+        """At most MAX_BODY_BYTES + 1 bytes. Raises BadRequest, BodyIncomplete."""
         announced = self._request.content_length or 0
         if announced > MAX_BODY_BYTES:
             return _TOO_LARGE
@@ -54,6 +54,8 @@ class _Body:
             body = self._request.stream.read(MAX_BODY_BYTES + 1)
         except (ClientDisconnected, OSError) as error:  # a server's time limit is a TimeoutError, and becomes either
             raise BodyIncomplete("The body did not arrive in time") from error
+        except Exception as error:  # gunicorn's for malformed chunks; to name them, it would have to be imported
+            raise BadRequest("The chunks of the body are malformed") from error
         if len(body) < announced:
             raise BodyIncomplete("The body ended early")
         self.may_be_large = len(body) > MAX_BODY_BYTES

@@ -8,6 +8,7 @@ from typing import Any
 
 import flask
 import pytest
+from gunicorn.http.errors import InvalidChunkSize
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder
@@ -120,6 +121,12 @@ def test_a_body_that_does_not_arrive_is_incomplete(error: Exception) -> None:
     body, status, _ = served(request(Stream(b"", error), None, **CHUNKED))
     assert status == BodyIncomplete.status
     assert '"error":"The body did not arrive in time","code":"body_incomplete","retryable":true' in body
+
+
+def test_a_body_that_the_server_cannot_parse_is_the_callers_fault() -> None:
+    body, status, is_stream = served(request(Stream(b"", InvalidChunkSize(b"zz")), None, **CHUNKED))
+    assert (status, is_stream) == (400, True)
+    assert '"error":"The chunks of the body are malformed","code":"bad_request","retryable":false' in body
 
 
 @pytest.mark.parametrize(("sent", "announced", "status"), [(b"{}", 2, 200), (b"{}", 3, 408), (b"", 1, 408)])
