@@ -224,6 +224,11 @@ def test_a_body_that_announces_more_than_the_limit_is_not_waited_for(project: Pr
     assert time.monotonic() - began < 5
 
 
+def test_who_brings_no_token_is_answered_without_their_body(project: Project) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
+    assert _statuses(_talk(project.processes[CREATE].port, head, end=b"}")) == [401]
+
+
 def test_a_chunked_body_without_an_end_is_cut_off(project: Project) -> None:
     head = f"POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {project.victim.token}\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = b"1000\r\n" + b" " * 4096 + b"\r\n"

@@ -26,9 +26,11 @@ def serve(function: Function, request: flask.Request) -> Result:
     body = _Body(request)
     headers = {name.lower(): value for name, value in request.headers.items()}
     answer = respond(function, Request(request.method, headers, body.read, request.args.to_dict()))
-    if body.may_be_large:
-        # After an answer that is not a stream, functions-framework reads what is left of the body into memory, whatever its size.
-        return iter([answer.body]), answer.status, dict(answer.headers)
+    if body.may_be_unread:
+        # After an answer that is not a stream, functions-framework reads what is left of the body into memory, whatever its size
+        # and however long that takes. Of a stream, nobody else tells the length.
+        length = {"Content-Length": str(len(answer.body))}
+        return iter([answer.body]), answer.status, {**answer.headers, **length}
     return answer.body, answer.status, dict(answer.headers)
 
 
@@ -38,10 +40,8 @@ class _Body:
     def __init__(self, request: flask.Request) -> None:
         self._request = request
         announced = request.content_length
-        self.may_be_large = (
-            announced > MAX_BODY_BYTES if announced is not None else "Transfer-Encoding" in request.headers
-        )
-        """Whether there may be more than 64 KiB of it that nobody has read."""
+        self.may_be_unread = announced > 0 if announced is not None else "Transfer-Encoding" in request.headers
+        """Whether there may be some of it that nobody has read."""
 
     def read(self) -> bytes:
         """At most MAX_BODY_BYTES + 1 bytes. Raises BadRequest, BodyIncomplete."""
@@ -58,5 +58,5 @@ class _Body:
             raise BadRequest("The chunks of the body are malformed") from error
         if len(body) < announced:
             raise BodyIncomplete("The body ended early")
-        self.may_be_large = len(body) > MAX_BODY_BYTES
+        self.may_be_unread = len(body) > MAX_BODY_BYTES
         return body

@@ -105,15 +105,21 @@ def test_no_more_of_a_body_is_read_than_tells_that_it_is_too_large(
 
 @pytest.mark.parametrize(
     ("length", "headers", "is_stream"),
-    [(MAX_BODY_BYTES, {}, False), (MAX_BODY_BYTES + 1, {}, True), (None, CHUNKED, True), (None, {}, False)],
+    [(0, {}, False), (1, {}, True), (MAX_BODY_BYTES + 1, {}, True), (None, CHUNKED, True), (None, {}, False)],
 )
-def test_after_a_refusal_nobody_reads_a_body_that_may_be_large(
+def test_after_a_refusal_nobody_waits_for_the_body(
     length: int | None, headers: dict[str, str], *, is_stream: bool
 ) -> None:
     stream = Stream(b"{}")
     refused = request(stream, length, Authorization="Bearer a.b.c", **headers)
     assert served(refused)[1:] == (401, is_stream)
     assert stream.tell() == 0
+
+
+def test_an_answer_tells_its_length_even_if_the_body_was_not_read() -> None:
+    body, status, headers = serve(ECHO, request(Stream(b"{}"), 2, Authorization="Bearer a.b.c"))
+    assert isinstance(body, Iterator)
+    assert (status, headers["Content-Length"]) == (401, str(len(next(body))))
 
 
 @pytest.mark.parametrize("error", [ClientDisconnected(), TimeoutError(), ConnectionResetError()])
