@@ -234,7 +234,8 @@ def test_every_example_of_an_answer_fits_its_schema(description: Any) -> None:
 def test_the_code_the_description_and_the_readme_agree_on_each_error(description: Any) -> None:
     kinds = [*subclasses(WppError)]
     raised = {code: (kind.status, kind.retryable) for kind in kinds for code in codes_of(kind)}
-    raised |= {"internal_error": (500, False), "function_broken": (500, False)}  # not a WppError
+    # Not a WppError.
+    raised |= {"internal_error": (500, False), "function_broken": (500, False), "not_found": (404, False)}
     rows = re.findall(r"^\| (\d{3})\b[^|]*\| (`[^|]*`) \| (yes|no) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert {
         code: (int(status), can_help == "yes")
@@ -253,9 +254,9 @@ def test_the_code_the_description_and_the_readme_agree_on_each_error(description
                 schema = response["content"]["application/json"]["schema"]
                 documented |= {(code, int(status)) for code in described_codes(schema, schemas)}
     at_provision = ("organization_not_found", 400)
-    not_a_status_of_an_operation = ("method_not_allowed", 405)
+    not_of_an_operation = {("method_not_allowed", 405), ("not_found", 404)}
     expected = {(code, status) for code, (status, _) in raised.items()} | {at_provision}
-    assert documented == expected - {not_a_status_of_an_operation}
+    assert documented == expected - not_of_an_operation
     assert set(schemas["RetryableCode"]["enum"]) == {code for code, (_, can_help) in raised.items() if can_help}
 
 

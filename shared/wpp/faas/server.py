@@ -44,6 +44,7 @@ def create_app(folder: Path) -> flask.Flask:
     targets = {path.parent.name: _load(path) for path in sorted(folder.glob("*/main.py")) if is_function(path)}
     _LOG.info("serving functions", extra={"wpp": {"functions": sorted(targets), "version": VERSION}})
     app = flask.Flask("wpp", static_folder=None)
+    app.url_map.merge_slashes = False  # a redirect to the right address has no CORS headers
 
     def call(name: str) -> flask.typing.ResponseReturnValue:
         key = name.replace("-", "_")

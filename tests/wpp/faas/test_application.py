@@ -114,7 +114,13 @@ def test_of_a_long_name_the_beginning_is_shown(folder: Path) -> None:
     check_error(application(folder).post("/" + "n" * 61), 404, "not_found", text)
 
 
-@pytest.mark.parametrize("path", ["/", "/static/main.py", "/a/b/c", "/functions/v1/hello-world/metrics"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "/static/main.py", "/a/b/c", "/functions/v1/hello-world/metrics",
+        "/functions/v1//hello-world", "/hello-world//",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_address_of_no_function_is_not_found(folder: Path, path: str, method: str) -> None:
     check_error(application(folder, hello_world=WORKING).open(path, method=method), 404, "not_found", NOWHERE)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +56,16 @@ def test_a_function_that_cannot_be_loaded_answers_500_and_the_log_says_why(serve
 def test_an_unknown_name_is_404_in_the_same_shape(server: FunctionProcess, path: str) -> None:
     answer = requests.post(server.url + path, timeout=10)
     assert (answer.status_code, answer.json()["success"], answer.json()["code"]) == (404, False, "not_found")
+
+
+@pytest.mark.parametrize(("path", "status"), [("//hello-world", 200), ("/functions/v1//hello-world", 404)])
+def test_an_address_with_a_slash_too_many_is_not_redirected(server: FunctionProcess, path: str, status: int) -> None:
+    """A redirect has no CORS headers, and browsers follow none for a preflight."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        connection.request("POST", path)  # requests would leave out one slash
+        answer = connection.getresponse()
+        assert answer.status == status
+        assert json.load(answer).get("code") == (None if status == 200 else "not_found")
 
 
 def test_the_health_address_names_what_is_broken(server: FunctionProcess) -> None:
