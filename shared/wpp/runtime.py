@@ -135,7 +135,9 @@ class Runtime:
         self.transport = transport or Transport()
         self.start_ticker = start_ticker
         self.memory = Memory()
-        self.signing_keys = SigningKeys(config.supabase_url, self.clock)
+        # Without a shared secret, a JWKS that is not there is a fault on the way to it, and no reason to sign all users out.
+        has_secret = config.supabase_jwt_secret is not None
+        self.signing_keys = SigningKeys(config.supabase_url, self.clock, may_be_missing=has_secret)
         self.caller_check = CallerCheck(config, self.signing_keys)
 
     def begin(

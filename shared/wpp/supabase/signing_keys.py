@@ -39,7 +39,9 @@ _NOTHING = _Loaded({})
 class SigningKeys:
     """One per process. `find` loads the keys when needed; all callers who need them share one load."""
 
-    def __init__(self, supabase_url: str, clock: Clock) -> None:
+    def __init__(self, supabase_url: str, clock: Clock, *, may_be_missing: bool = False) -> None:
+        """With `may_be_missing`, a 404 means that there are no keys: the project may sign with its shared secret only."""
+        self._may_be_missing = may_be_missing
         self._url = f"{supabase_url}/auth/v1/.well-known/jwks.json"
         self._clock = clock
         self._lock = threading.Lock()  # held for a few assignments, never during a load
@@ -98,8 +100,8 @@ class SigningKeys:
     def _requested(self, upstream: Upstream) -> Keys:
         request = Request("supabase", "auth.jwks", "GET", self._url, repeatable=True, patience=_LOAD_SECONDS)
         response = upstream.send(request)
-        if response.status == 404:
-            return {}  # a project that signs with its shared secret only
+        if response.status == 404 and self._may_be_missing:
+            return {}
         if response.status != 200:
             raise refusal("supabase", "auth.jwks", response)
         keys = response.json.get("keys") if isinstance(response.json, dict) else None

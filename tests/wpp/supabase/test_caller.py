@@ -18,7 +18,7 @@ from tests.support.faults import FAULTS
 from tests.support.servers import wait_for
 from wpp.clock import Clock
 from wpp.config import config_from
-from wpp.errors import DeadlinePassed, InvalidToken, KeysUnavailable, WppError
+from wpp.errors import DeadlinePassed, KeysUnavailable
 from wpp.runtime import Runtime
 from wpp.supabase.signing_keys import SigningKeys
 
@@ -105,14 +105,14 @@ def test_a_new_key_is_found_within_5_seconds_and_made_up_ids_load_nothing_meanwh
     runtime.close()
 
 
-@pytest.mark.parametrize(("status", "outcome"), [(404, InvalidToken), (401, KeysUnavailable), (500, KeysUnavailable)])
+@pytest.mark.parametrize("status", [404, 401, 500])
 def test_forged_tokens_cost_next_to_nothing_while_the_keys_cannot_be_loaded(
-    stack: Stack, jwks_runtime: Runtime, user_id: str, status: int, outcome: type[WppError]
+    stack: Stack, jwks_runtime: Runtime, user_id: str, status: int
 ) -> None:
     token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
     stack.supabase_server.inject(Fault("auth.jwks", status=status, times=None))
     for _ in range(12):
-        with pytest.raises(outcome):
+        with pytest.raises(KeysUnavailable):
             checked(jwks_runtime, token)
     assert stack.supabase_server.count("auth.jwks") <= 4
 
@@ -176,7 +176,7 @@ def _break_the_keys(fault: str, times: int | None) -> None:
         token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
         stack.supabase_server.inject(replace(FAULTS[fault], call="auth.jwks", times=times))
         began = time.monotonic()
-        with suppress(*((InvalidToken,) if fault == "404" else (KeysUnavailable, DeadlinePassed))):
+        with suppress(KeysUnavailable, DeadlinePassed):
             runtime.caller_check.user_id(token, runtime.begin("test", "r", 1.5).upstream)
         assert time.monotonic() - began < 3
         stack.supabase_server.clear_faults()

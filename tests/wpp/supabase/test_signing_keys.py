@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -10,11 +11,11 @@ import pytest
 from emulator.faults import Fault
 from wpp.clock import Clock
 from wpp.errors import KeysUnavailable
+from wpp.runtime import Runtime
 from wpp.supabase.signing_keys import SigningKeys
 
 if TYPE_CHECKING:
     from emulator.stack import Stack
-    from wpp.runtime import Runtime
 
 FIRST, SECOND = {"kid": "first", "kty": "EC"}, {"kid": "second", "kty": "RSA"}
 
@@ -91,10 +92,17 @@ def test_an_unknown_id_is_looked_for_4_seconds_after_the_last_load(keys: Keys, a
     assert keys.find("second") == found
 
 
-def test_a_project_without_keys_has_none(keys: Keys) -> None:
+def test_a_project_that_signs_with_its_secret_need_not_publish_keys(keys: Keys) -> None:
     keys.answer(404, {"message": "x"})
-    assert keys.find("first") is None
+    assert keys._replace(keys=keys.runtime.signing_keys).find("first") is None
     assert keys.loads == 1
+
+
+def test_without_a_secret_no_token_can_be_checked_while_there_are_no_keys(keys: Keys) -> None:
+    keys.answer(404, {"message": "no Route matched with those values"})
+    with closing(Runtime(keys.runtime.config._replace(supabase_jwt_secret=None))) as runtime:
+        error = keys._replace(keys=runtime.signing_keys).problem("first")
+    assert error.problem == "Supabase refused with status 404 (auth.jwks)"
 
 
 @pytest.mark.parametrize(
@@ -102,6 +110,7 @@ def test_a_project_without_keys_has_none(keys: Keys) -> None:
     [
         (401, {"message": "x"}, "Supabase refused with status 401 (auth.jwks)"),
         (204, None, "Supabase refused with status 204 (auth.jwks)"),
+        (404, {"message": "x"}, "Supabase refused with status 404 (auth.jwks)"),
         (200, {}, "Supabase answered without a list of keys, status 200 (auth.jwks)"),
         (200, {"keys": {}}, "Supabase answered without a list of keys, status 200 (auth.jwks)"),
         (200, [], "Supabase answered without a list of keys, status 200 (auth.jwks)"),
