@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
+import socket
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -74,6 +77,22 @@ def test_the_metrics_agree_with_the_log_and_with_what_the_systems_counted(metere
         os.kill(int(worker), signal.SIGKILL)
     wait_for(lambda: requests.get(metered.metrics_url, timeout=5).ok)
     assert metered.samples("wpp_calls_total", "function") == counted
+
+
+def test_a_host_header_does_not_open_them_to_a_unix_socket(stack: Stack, tmp_path: Path) -> None:
+    port = free_port()
+    env = {**stack.environment(), "METRICS_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    # Shorter than tmp_path: the path of a socket has about 100 characters at most.
+    with tempfile.TemporaryDirectory() as folder:
+        binds = ["--bind", f"127.0.0.1:{port}", "--bind", f"unix:{folder}/socket"]
+        with start_server(ROOT / "functions", env, binds), closing(socket.socket(socket.AF_UNIX)) as connection:
+            connection.settimeout(10)
+            connection.connect(f"{folder}/socket")
+            connection.sendall(f"GET /metrics HTTP/1.1\r\nHost: x:{port}\r\n\r\n".encode())
+            with closing(http.client.HTTPResponse(connection)) as answer:
+                answer.begin()
+                assert answer.status == 404
+            assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).status_code == 200
 
 
 def test_who_waits_is_counted_until_answered_or_until_the_worker_ends(metered: Metered, stack: Stack) -> None:

@@ -32,6 +32,7 @@ from wpp.faas.readiness import Readiness
 from wpp.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 Target = Callable[[flask.Request], Any]
@@ -95,11 +96,20 @@ def _serve_metrics(app: flask.Flask, port: str) -> None:
     report_to(prometheus.Metrics(CollectorRegistry()))
 
     def metrics() -> flask.typing.ResponseReturnValue:
-        if flask.request.environ.get("SERVER_PORT") != port:
+        if _port_of(flask.request.environ) != port:
             return _error(404, "not_found", "There is no function at this address")
         return flask.Response(prometheus.exposition(), content_type=prometheus.CONTENT_TYPE)
 
     app.add_url_rule("/metrics", view_func=metrics)
+
+
+def _port_of(environ: Mapping[str, Any]) -> str:
+    """The port that the request came in on; empty for a Unix socket, where gunicorn takes SERVER_PORT from the `Host` header."""
+    connection = environ.get("gunicorn.socket")
+    if connection is None:
+        return str(environ["SERVER_PORT"])
+    address = connection.getsockname()
+    return str(address[1]) if isinstance(address, tuple) else ""
 
 
 def is_function(path: Path) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -239,6 +241,13 @@ def test_the_metrics_of_calls_are_on_a_port_of_their_own(metered: FlaskClient) -
 @pytest.mark.parametrize("port", [80, 8080, 910])
 def test_the_metrics_are_not_on_another_port(metered: FlaskClient, port: int) -> None:
     check_error(metered.get("/metrics", base_url=f"http://10.0.0.7:{port}"), 404, "not_found", NOWHERE)
+
+
+def test_a_host_header_does_not_open_the_metrics_to_a_unix_socket(metered: FlaskClient) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        environ = {"gunicorn.socket": connection}
+        answer = metered.get("/metrics", base_url="http://10.0.0.7:9100", environ_overrides=environ)
+    check_error(answer, 404, "not_found", NOWHERE)
 
 
 def test_without_a_port_for_them_there_are_no_metrics(folder: Path) -> None:
