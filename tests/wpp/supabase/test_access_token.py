@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 USER = str(uuid.UUID(int=7))
 IN_2100 = 4102444800
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 CLAIMS = {"sub": USER, "aud": "authenticated", "role": "authenticated", "exp": IN_2100, "iat": 1_700_000_000}
 
 
@@ -122,6 +123,20 @@ def test_a_forged_signature_is_refused(stack: Stack, runtime: Runtime) -> None:
     forged = stack.supabase.auth.sign(CLAIMS | {"sub": str(uuid.UUID(int=8))})
     token = ".".join([*forged.split(".")[:2], good.split(".")[2]])
     assert reason(runtime, token) == "python-jose refuses it: JWTError"
+
+
+def test_an_es256_token_can_be_signed_in_two_ways_for_one_user(stack: Stack, runtime: Runtime) -> None:
+    """ECDSA's own doing, which SECURITY.md names: with (r, s), (r, n - s) is valid too."""
+    content, _, signature = stack.supabase.auth.sign(claims({}), "ES256").rpartition(".")
+    both = base64.urlsafe_b64decode(signature + "==")
+    r, s = both[:32], int.from_bytes(both[32:])
+
+    def token(s: int) -> str:
+        return f"{content}.{base64.urlsafe_b64encode(r + s.to_bytes(32)).decode().rstrip('=')}"
+
+    assert token(s) == f"{content}.{signature}"
+    assert [user_id(runtime, token(either)) for either in (s, P256_ORDER - s)] == [USER, USER]
+    assert reason(runtime, token(s ^ 1)) == "python-jose refuses it: JWTError"
 
 
 def test_a_token_of_up_to_8000_characters_is_read(stack: Stack, runtime: Runtime) -> None:
