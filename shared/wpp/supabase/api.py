@@ -122,12 +122,14 @@ def key_headers(key: str) -> dict[str, str]:
 def refuses_our_key(response: Response) -> bool:
     """Whether a 401 or 403 is about the API key that we sent, and so our fault and not the caller's.
 
-    Auth's own refusals have `error_code` or `msg`. A gateway's are `{"message": …}` from Kong, text from Envoy, a page from a
-    firewall, or empty.
+    Kong answers `{"message": …}` alone, Envoy text, a firewall a page; Auth says `error_code` or `msg`, PostgREST `code`.
     """
+    if response.status not in (401, 403):
+        return False
     body: Any = response.json
-    is_auths_own = isinstance(body, dict) and body.keys() & {"error_code", "msg"}
-    return response.status in (401, 403) and not is_auths_own
+    if isinstance(body, dict):
+        return "message" in body and not body.keys() & {"error_code", "msg"}
+    return body is None and response.body.strip() not in (b"", b"null")
 
 
 def unique_constraint(response: Response) -> str | None:

@@ -14,7 +14,6 @@ from wpp.supabase.api import refuses_our_key
 
 if TYPE_CHECKING:
     from wpp.config import Config
-    from wpp.http.messages import Response
     from wpp.http.upstream import Upstream
     from wpp.supabase.signing_keys import SigningKeys
 
@@ -89,7 +88,7 @@ class CallerCheck:
         response = upstream.send_with(self._config.supabase_anon_key, request, refuses_our_key)
         if refuses_our_key(response):
             raise refusal("supabase", "auth.user", response, "is SUPABASE_ANON_KEY right?")
-        if response.status in (401, 403) or _is_auths_400(response):
+        if response.status in (400, 401, 403):
             raise InvalidToken(f"Supabase does not confirm the session, status {response.status}")
         if response.status != 200:
             raise refusal("supabase", "auth.user", response)
@@ -117,12 +116,6 @@ class CallerCheck:
         if not is_made_for(key, algorithm):
             raise InvalidToken("the key is for another algorithm or use")
         return algorithm, key
-
-
-def _is_auths_400(response: Response) -> bool:
-    """Whether Auth itself calls the request bad. A gateway's 400, such as for large headers, tells nothing about the session."""
-    body: Any = response.json
-    return response.status == 400 and isinstance(body, dict) and bool(body.keys() & {"code", "error_code", "msg"})
 
 
 def is_made_for(key: dict[str, Any], algorithm: str) -> bool:

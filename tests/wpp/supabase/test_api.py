@@ -199,24 +199,29 @@ def test_only_a_key_of_the_old_kind_is_a_bearer_too(key: str, headers: dict[str,
         (403, {"code": 403, "error_code": "bad_jwt", "msg": "x"}, False),
         (401, {"message": "x", "msg": "x"}, False),
         (401, {"message": "x", "error_code": "bad_jwt"}, False),
-        # What neither Auth nor PostgREST writes cannot be about the caller: to call it that would sign every user out.
-        (401, {}, True),
-        (403, {"error": "Forbidden"}, True),
-        (401, ["message"], True),
-        (401, None, True),
+        (401, {}, False),
+        (403, {"error": "Forbidden"}, False),
+        (401, ["message"], False),
+        (401, None, False),
     ],
 )
-def test_a_refusal_that_is_not_auths_own_is_about_our_key(status: int, body: object, is_ours: bool) -> None:
+def test_the_gateways_own_refusal_is_about_our_key(status: int, body: object, is_ours: bool) -> None:
     assert refuses_our_key(answered(status, body)) is is_ours
 
 
-@pytest.mark.parametrize("body", [b"Unauthorized", b"RBAC: access denied", b"<html>Access denied</html>", b""])
+@pytest.mark.parametrize("body", [b"Unauthorized", b"RBAC: access denied", b"<html>Access denied</html>"])
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_that_is_not_json_is_about_our_key(table: PostgrestTable, status: int, body: bytes) -> None:
     """Envoy, the default gateway, answers an unknown key with text, and a firewall with a page."""
     response = Response(status, {}, body)
     assert refuses_our_key(response)
     assert "is SUPABASE_SERVICE_ROLE_KEY right?" in str(table.refusal("GET", response))
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b"null"])
+def test_a_refusal_without_a_word_may_be_about_the_caller(body: bytes) -> None:
+    assert not refuses_our_key(Response(401, {}, body))
+    assert not refuses_our_key(Response(400, {}, b"Bad Request"))
 
 
 @pytest.mark.parametrize(
