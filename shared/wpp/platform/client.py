@@ -118,9 +118,9 @@ class WppClient:
             raise malformed("platform", "start", "a status or a QR", response)
         return state
 
-    def status(self) -> SessionState:
+    def status(self, patience: float | None = None) -> SessionState:
         """`GET /api/accounts/{session}/status`. A state that cannot be read is an error, never "ended"."""
-        response = self._session_call("status", "GET", f"/api/accounts/{self._path}/status")
+        response = self._session_call("status", "GET", f"/api/accounts/{self._path}/status", patience=patience)
         state = read_state(_object("status", response))
         if state is None:
             raise malformed("platform", "status", "a status", response)

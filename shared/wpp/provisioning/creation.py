@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from wpp.errors import (
@@ -32,6 +33,7 @@ from wpp.provisioning.decide import Create, Decision, Fail, Insert, Take, Use, W
 from wpp.provisioning.liveness import DEAD_AFTER, Liveness
 from wpp.provisioning.pauses import pause_after
 from wpp.provisioning.record import Record, record_of
+from wpp.provisioning.settling import await_stop
 from wpp.supabase.rows import MESSENGER_TYPE, PROVIDER
 
 if TYPE_CHECKING:
@@ -234,11 +236,17 @@ class Creation:
     def _stop(self, row: Integration) -> None:
         if record_of(row).credentials is None:
             return
+        platform = stored_client(self._invocation, row).platform
         try:
-            stored_client(self._invocation, row).platform.stop(_STOP_PATIENCE, fence=self._claim.confirm)
+            platform.stop(_STOP_PATIENCE, fence=self._claim.confirm)
         except UpstreamError as error:
             # A session that cannot even be stopped is just what somebody wants replaced.
             self._invocation.warn(f"the previous session could not be stopped: {error}")
+            return
+        with suppress(
+            UpstreamError
+        ):  # the platform may give the same session again, and it would be answered as connected
+            await_stop(self._upstream, platform)
 
     def _ask_platform(self, record: Record) -> Credentials:
         config, attempt = self._invocation.config, 0

@@ -1,7 +1,9 @@
-"""A start takes a while to show in the session's state. Until then the state may still say "ended", and must not be believed."""
+"""A start or a stop takes a while to show in the session's state. Until then the state may still say "ended" or "connected", and
+must not be believed."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wpp.errors import SessionGone
@@ -16,6 +18,7 @@ START_SECONDS = 10.0
 """The longest that a start may take to show."""
 FENCE_SECONDS = 1.0
 """A start is sent at most this long after the claim was confirmed, unless confirming it takes longer three times in a row."""
+_STOP_SECONDS = 3.0  # the longest that a stop is waited for
 _LOOK_SECONDS = 0.5  # between two looks
 
 
@@ -45,3 +48,12 @@ def settled_state(
             return state
         pause = min(_LOOK_SECONDS, until - upstream.clock.monotonic())
         upstream.deadline.sleep(pause, "waiting for the session to start")
+
+
+def await_stop(upstream: Upstream, platform: WppClient) -> None:
+    """Returns once the session is not connected any more, or after a few seconds. Raises UpstreamError, DeadlinePassed."""
+    until, left = upstream.clock.monotonic() + _STOP_SECONDS, _STOP_SECONDS
+    with suppress(SessionGone):
+        while left > 0 and platform.status(left).state in (State.CONNECTED, State.PAIRING):
+            upstream.deadline.sleep(_LOOK_SECONDS, "waiting for the session to stop")
+            left = until - upstream.clock.monotonic()

@@ -18,6 +18,7 @@ from tests.support.alone import (
     POST,
     REFUSED_KEY,
     TIMED_OUT,
+    UNKNOWN,
     Alone,
     answer,
 )
@@ -28,6 +29,7 @@ from wpp.provisioning.number import Number, number_of, primary_number
 from wpp.provisioning.record import Record
 
 if TYPE_CHECKING:
+    from tests.support.alone import Outcome
     from wpp.supabase.rows import Integration
 
 THEIRS = {"wppClaim": {"id": "theirs", "beat": 1, "doing": "create"}}
@@ -300,7 +302,7 @@ def test_unwanted_credentials_are_replaced_once_their_session_was_stopped(alone:
     alone.platform.settings.one_client_per_organization = False
     client = alone.obtain(used, replacing=used, stop_first=True)
     assert [(sent.call, sent.timeout) for sent in alone.sent] == [
-        (PATCH, 8), ("stop", 5), ("create", 15), ("token", 8), (PATCH, 8),
+        (PATCH, 8), ("stop", 5), ("status", 3), ("create", 15), ("token", 8), (PATCH, 8),
     ]  # fmt: skip
     assert alone.sent[0].payload["settings"]["wppClaim"]["doing"] == "recreate"
     before = {"wppApiKey": used.settings["wppApiKey"], "wppAccountNumber": used.settings["wppAccountNumber"]}
@@ -312,7 +314,29 @@ def test_unwanted_credentials_are_replaced_once_their_session_was_stopped(alone:
 def test_a_session_is_stopped_only_by_whoever_holds_the_claim(alone: Alone, used: Integration) -> None:
     alone.takes(PATCH, 5)
     alone.obtain(used, replacing=used, stop_first=True)
-    assert alone.calls()[:4] == [PATCH, PATCH, "stop", PATCH]
+    assert alone.calls()[:5] == [PATCH, PATCH, "stop", "status", PATCH]
+
+
+@pytest.mark.parametrize("word", ["connected", "pairing"])
+def test_a_stop_is_given_the_time_to_show(alone: Alone, used: Integration, word: str) -> None:
+    """The platform may give the same session again, which would be answered as connected."""
+    still = answer(200, {"status": word})
+    alone.instead("status", still, still, answer(200, {"status": "offline"}))
+    alone.obtain(used, replacing=used, stop_first=True)
+    assert alone.calls()[:5] == [PATCH, "stop", "status", "status", "status"]
+    assert alone.waits == [0.5, 0.5]
+
+
+def test_a_stop_that_does_not_show_is_not_waited_for_forever(alone: Alone, used: Integration) -> None:
+    alone.instead("status", *[answer(200, {"status": "connected"})] * 9)
+    assert alone.obtain(used, replacing=used, stop_first=True).was_created
+    assert alone.waits == [0.5] * 6
+
+
+@pytest.mark.parametrize("outcome", [UNKNOWN, TIMED_OUT, answer(400)])
+def test_a_stop_may_be_seen_by_nothing_else(alone: Alone, used: Integration, outcome: Outcome) -> None:
+    alone.instead("status", *[outcome] * 4)
+    assert alone.obtain(used, replacing=used, stop_first=True).was_created
 
 
 def test_a_session_that_cannot_be_stopped_is_replaced_all_the_same(alone: Alone, used: Integration) -> None:

@@ -125,7 +125,7 @@ def test_a_recreation_replaces_the_client_once_for_its_key(alone: Alone) -> None
     assert entry == {"options": "force_recreate", "at": (BEGIN + 120) * 1000}
     (saved,) = [sent.payload for sent in alone.sent if sent.call == PATCH and "is_active" in sent.payload]
     assert "wppRequests" in saved["settings"]  # with the credentials: a repetition must not replace those
-    assert alone.calls() == [*CALLER, PATCH, "stop", "create", "token", PATCH, "webhook", *LOOK, PATCH]
+    assert alone.calls() == [*CALLER, PATCH, "stop", "status", "create", "token", PATCH, "webhook", *LOOK, PATCH]
     again = connected(alone, options=RECREATE, idempotency_key="key")
     assert again == found._replace(is_repeated=True)
     with pytest.raises(IdempotencyKeyReused):
