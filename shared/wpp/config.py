@@ -89,10 +89,8 @@ def is_lambda(env: Mapping[str, str] = os.environ) -> bool:
 
 
 def cors_allow_origin(env: Mapping[str, str] = os.environ) -> str:
-    """Read separately, because an error about missing configuration needs CORS headers too.
-
-    Any page may read the one about a wrong value here, and it is all that is answered then.
-    """
+    """Read separately, because an error about missing configuration needs CORS headers too; `*` if the value is wrong, so that
+    the page can read the error that names it."""
     return _allowed_origin(env) or "*"
 
 

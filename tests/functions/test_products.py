@@ -139,6 +139,20 @@ def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_new_process")
+@pytest.mark.parametrize("body", ["new.is_active = true;", "new.settings = new.settings - 'wppDisconnected';"])
+def test_a_disconnection_that_a_trigger_undoes_is_tried_once(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Stack() as stack:
+        for variable, value in stack.environment().items():
+            monkeypatch.setenv(variable, value)
+        caller = new_caller(stack, {})
+        assert answer_of(CREATE, caller)[0] == 200
+        stack.supabase.execute(trigger(body))
+        status, answer = answer_of("wpp_disconnect", caller)
+        assert (status, answer["code"]) == (500, "not_configured")
+        assert stack.platform_server.count("stop") == 1
+
+
+@pytest.mark.usefixtures("_new_process")
 @pytest.mark.parametrize(
     ("kind", "name"),
     # Where it ends with an error, both functions run the same code.

@@ -99,7 +99,8 @@ def _name_sessions(project: Project, name: str, times: int | None) -> None:
 
 
 def test_a_name_that_is_only_odd_is_used_as_it_is(project: Project) -> None:
-    """Names are the platform's business as long as they stay in their place."""
+    """Names are the platform's business as long as they stay in their place. These are another session's: they are not known, and
+    there is no time to ask again."""
     for name in ODD_BUT_HARMLESS:
         user = new_caller(project.stack, project.processes)
         user.create()
@@ -108,8 +109,6 @@ def test_a_name_that_is_only_odd_is_used_as_it_is(project: Project) -> None:
 
         answer = user.create()
 
-        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_passed"), (
-            name
-        )  # not known, and no time to ask again
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_passed"), name
         assert project.stack.platform_server.count("create") == 0
         assert _odd_calls(project, name) == set()

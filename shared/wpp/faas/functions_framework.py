@@ -55,6 +55,8 @@ class _Body:
         except (ClientDisconnected, OSError) as error:  # a server's time limit is a TimeoutError, and becomes either
             raise BodyIncomplete("The body did not arrive in time") from error
         except Exception as error:  # gunicorn's for malformed chunks; to name them, it would have to be imported
+            if "Transfer-Encoding" not in self._request.headers:
+                raise
             raise BadRequest("The chunks of the body are malformed") from error
         if len(body) < announced:
             raise BodyIncomplete("The body ended early")

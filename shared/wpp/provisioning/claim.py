@@ -82,10 +82,8 @@ class HeldClaim:
 
         def claim(current: Integration) -> Mapping[str, Any] | None:
             nonlocal looks, was_dead
-            if self._is_in(record_of(current)):
-                return None
             looks += 1
-            if not is_free(current):
+            if self._is_in(record_of(current)) or not is_free(current):
                 return None
             was_dead = record_of(current).claim is not None
             return {"settings": self._claimed(writable_record_of(current)).settings}

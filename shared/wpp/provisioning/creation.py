@@ -8,7 +8,6 @@ goes on after a crash asks for the same client, not for another.
 from __future__ import annotations
 
 import math
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,7 @@ from wpp.errors import (
     NotConfigured,
     NumberNotFound,
     RowForbidden,
-    RowUnreadable,
     UpstreamError,
-    UpstreamRefused,
     UpstreamTimeout,
 )
 from wpp.http.upstream import MAX_ATTEMPTS
@@ -31,6 +28,7 @@ from wpp.provisioning.claim import ClaimLost, HeldClaim
 from wpp.provisioning.client import Client, platform_client, stored_client, wait_for_token
 from wpp.provisioning.decide import Create, Decision, Fail, Insert, Take, Use, Wait, decide
 from wpp.provisioning.liveness import DEAD_AFTER, Liveness
+from wpp.provisioning.number import require_own_id, require_own_session
 from wpp.provisioning.pauses import pause_after
 from wpp.provisioning.record import Record, record_of
 from wpp.provisioning.settling import await_stop
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
     from wpp.supabase.rows import Integration
 
 _STOP_PATIENCE = 5.0  # seconds: a session that cannot be stopped is replaced all the same
-_ORGANIZATION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Creation:
@@ -75,8 +72,7 @@ class Creation:
         self._unwanted = record_of(replacing).generation if replacing else None
         self._stop_first = stop_first
         self._may_insert = may_insert
-        self._sessions = {known.session: row.id for row in others if (known := record_of(row).credentials) is not None}
-        """Each with the row that has it."""
+        self._others = tuple(others)
         self._claim = self._new_claim()
         self._awaited: str | None = None
         self._inserts = 0
@@ -219,7 +215,7 @@ class Creation:
             self._claim.adopt(row)
         record = record_of(row).begun_with(self._number.first_settings)
         if self._credentials is None:
-            _require_own_id(record)
+            require_own_id(record)
             if self._stop_first:
                 self._stop(row)
             self._credentials = self._ask_platform(record)
@@ -267,15 +263,8 @@ class Creation:
                     raise
                 self._upstream.pause_after(error, attempt)
             else:
-                self._require_own_session(record, credentials)
+                require_own_session(record, credentials.session, self._others)
                 return credentials
-
-    def _require_own_session(self, record: Record, credentials: Credentials) -> None:
-        """Raises UpstreamRefused for the client of another number: disconnecting either of two rows would disconnect both."""
-        row_id = self._sessions.get(credentials.session, record.row_id)
-        is_as_before = record.credentials is not None and record.credentials.session == credentials.session
-        if row_id != record.row_id and not is_as_before:
-            raise UpstreamRefused("platform", "create", f"gave the client that row {row_id} has already")
 
     def _save(self, credentials: Credentials) -> Integration:
         now = self._upstream.clock.now()
@@ -289,11 +278,3 @@ class Creation:
         except RowForbidden:  # an index of active rows: the next call must find the client all the same
             self._claim.change(complete)
             raise
-
-
-def _require_own_id(record: Record) -> None:
-    """Raises RowUnreadable if the platform would be asked for the client of another organization: a product may let its users
-    write rows."""
-    beside_own = record.platform_id.lower().replace(record.organization_id.lower(), "")
-    if _ORGANIZATION_ID.search(beside_own):
-        raise RowUnreadable(record.row_id, "wppSubOrgId", "names another organization")

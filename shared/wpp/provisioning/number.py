@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from wpp.errors import NumberNotFound
+from wpp.errors import NumberNotFound, RowUnreadable, UpstreamRefused
 from wpp.provisioning.record import record_of
 
 if TYPE_CHECKING:
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
 
     from wpp.provisioning.idempotency import KeyedRequest
     from wpp.provisioning.options import Target
+    from wpp.provisioning.record import Record
     from wpp.supabase.rows import Integration
 
 _NAMESPACE = "6f0ba4a5-6f0c-5b0e-9d7b-3a5f1f9c2d11"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Number(NamedTuple):
@@ -138,3 +141,27 @@ def further_number(organization_id: str, keyed: KeyedRequest | None, rows: Itera
         if platform_id not in taken:
             return number._replace(sub_organization_id=platform_id)
         attempt += 1
+
+
+def require_own_id(record: Record) -> None:
+    """Raises RowUnreadable if the platform would be asked for the client of another organization: a product may let its users
+    write rows."""
+    own = _UUID.findall(f"{record.organization_id} {record.row_id}".lower())
+    if set(_UUID.findall(record.platform_id.lower())) - set(own):
+        raise RowUnreadable(record.row_id, "wppSubOrgId", "names another organization")
+
+
+def require_own_session(record: Record, session: str, rows: Iterable[Integration]) -> None:
+    """Raises UpstreamRefused for the session of another of these rows: disconnecting either would disconnect both.
+
+    A further number's row does not count where the organization's own id was asked for: it holds what is not its own.
+    """
+    if record.credentials is not None and record.credentials.session == session:
+        return
+    is_own_id = record.platform_id == record.organization_id
+    for row in rows:
+        other = record_of(row)
+        if row.id == record.row_id or (is_own_id and other.is_further_number):
+            continue
+        if other.credentials is not None and other.credentials.session == session:
+            raise UpstreamRefused("platform", "create", f"gave the client that row {row.id} has already")

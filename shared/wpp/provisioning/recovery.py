@@ -105,13 +105,14 @@ class _Recovery:
         """The session of the client that the platform gives when it is asked again."""
         if not client.may_connect:
             raise problem
-        row = self._invocation.rows.by_id(client.row.id)
+        rows = self._invocation.rows.of_organization(client.row.organization_id)
+        row = next((row for row in rows if row.id == client.row.id), None)
         if isinstance(problem, SessionGone) and row is not None:
             self._require_no_pause(row)  # somebody else may have asked in vain since it was read
         fields = {"integration": client.row.id, "problem": problem.problem}
         self._invocation.log.warning("asking the platform for the client again", fields=fields)
         before = client.platform.credentials.session
-        client = Creation(self._invocation, self._number, self._keyed, replacing=client.row).obtain(row)
+        client = Creation(self._invocation, self._number, self._keyed, replacing=client.row, others=rows).obtain(row)
         if not client.may_connect:
             raise problem
         is_another = client.platform.credentials.session != before

@@ -176,14 +176,12 @@ class Rows:
     def change(self, row: Integration, edit: Edit, attempts: int | None = None) -> Integration | None:
         """Changes a row only if nobody changed it since it was read; otherwise reads it again and asks `edit` again.
 
-        `edit` may raise to give up. It must answer None to a row that has its change: that is how a lost response is settled, and
-        how a change is noticed that a trigger undoes. Returns the row as it is in the end, or None if it is gone, or another
-        organization's by now.
+        `edit` may raise to give up. A lost response is settled by reading too, so `edit` must answer None to a row that has
+        its change. Returns the row as it is in the end, or None if it is gone, or another organization's by now.
         Raises NotConfigured if Supabase never carries it out, UpstreamError, DeadlinePassed.
         """
         current = self.by_id(row.id) if row.is_partial else row
         tried: Integration | None = None
-        was_undone = False
         most = attempts or _MOST_ATTEMPTS
         for attempt in range(1, most + 1):
             if current is None or current.organization_id != row.organization_id:
@@ -192,19 +190,17 @@ class Rows:
             if columns is None:
                 return current
             changed = self._update(current, columns, is_last=attempt == most)
-            if changed is not None and edit(changed) is None:
+            if changed is not None:
+                if not _is_carried_out(current, columns, changed):
+                    raise _not_carried_out(row)
                 return changed
-            was_undone = was_undone or changed is not None
             if attempt > 1:  # the first repetition at once: most often somebody else was a moment faster
                 self._upstream.pause(attempt - 1, "saving the connection")
-            tried, current = current, changed or self.by_id(row.id)
+            tried, current = current, self.by_id(row.id)
         if current is None or edit(current) is None:
             return current
-        if was_undone or current == tried:
-            raise NotConfigured(
-                f"Supabase accepts a change of row {row.id} and does not carry it out: "
-                "check row-level security, triggers, and that SUPABASE_URL does not lead to a read replica"
-            )
+        if current == tried:
+            raise _not_carried_out(row)
         raise UpstreamBroken("supabase", f"rest.PATCH.{_TABLE}", f"changed row {row.id} whenever we tried to")
 
     def _update(self, row: Integration, columns: Mapping[str, Any], *, is_last: bool) -> Integration | None:
@@ -232,6 +228,23 @@ class Rows:
 
     def _changed(self, method: str, response: Response) -> tuple[Integration, ...]:
         return _integrations(method, response, self._table.written(method, response))
+
+
+def _is_carried_out(row: Integration, columns: Mapping[str, Any], changed: Integration) -> bool:
+    """Whether what was changed of a row is in the one that came back: a trigger may have undone it."""
+    before, sent, after = row.settings, columns.get("settings"), changed.settings
+    if isinstance(before, dict) and isinstance(sent, dict):
+        names = [name for name in before.keys() | sent.keys() if before.get(name) != sent.get(name)]
+        if names and not (isinstance(after, dict) and all(after.get(name) == sent.get(name) for name in names)):
+            return False
+    return columns.get("is_active") in (None, changed.is_active)
+
+
+def _not_carried_out(row: Integration) -> NotConfigured:
+    return NotConfigured(
+        f"Supabase accepts a change of row {row.id} and does not carry it out: "
+        "check row-level security, triggers, and that SUPABASE_URL does not lead to a read replica"
+    )
 
 
 def _guards(settings: Any) -> dict[str, str]:

@@ -135,6 +135,11 @@ def test_a_body_that_the_server_cannot_parse_is_the_callers_fault() -> None:
     assert '"error":"The chunks of the body are malformed","code":"bad_request","retryable":false' in body
 
 
+def test_an_unforeseen_error_without_chunks_is_not_blamed_on_them() -> None:
+    body, status, _ = served(request(Stream(b"", InvalidChunkSize(b"zz")), 2))
+    assert (status, "internal_error" in body) == (500, True)
+
+
 @pytest.mark.parametrize(("sent", "announced", "status"), [(b"{}", 2, 200), (b"{}", 3, 408), (b"", 1, 408)])
 def test_a_body_that_ends_early_is_incomplete(sent: bytes, announced: int, status: int) -> None:
     body, got, _ = served(request(io.BytesIO(sent), announced))

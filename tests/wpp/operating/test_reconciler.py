@@ -66,6 +66,10 @@ def test_a_row_without_an_organization_does_not_stop_the_others() -> None:
         assert left(outcomes[nobodys]) == {"row_unreadable"}
         assert left(outcomes[begun]) == set()
         assert fleet.settings(nobodys) == {"theirs": 1}
+        stack.supabase.execute("delete from messenger_integrations where id = %s", begun)
+        stack.supabase_server.received.clear()
+        assert set(fleet.reconcile()) == {nobodys}
+        assert not [sent for sent in stack.supabase_server.received if "in.()" in sent.request.query]
 
 
 @pytest.mark.usefixtures("_small_pages")

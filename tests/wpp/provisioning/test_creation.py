@@ -116,11 +116,14 @@ def test_two_rows_that_share_a_client_already_may_have_it_replaced(alone: Alone)
     assert alone.obtain(primary, replacing=primary, others=[primary, other]).was_created
 
 
-@pytest.mark.parametrize("at", ["before", "meanwhile"])
-def test_a_further_number_keeps_its_id_although_its_settings_are_overwritten(alone: Alone, at: str) -> None:
+@pytest.mark.parametrize("overwritten", [{}, {"wppSubOrgId": None}, {"wppSubOrgId": ""}, {"wppSubOrgId": 5}, None])
+def test_a_further_number_keeps_its_id_although_its_settings_are_overwritten(
+    alone: Alone, overwritten: dict[str, object] | None
+) -> None:
+    """Before its client is created, or meanwhile."""
     number = Number(alone.organization_id, f"{alone.organization_id}\n1", "its own id", keyed_by="f" * 32)
-    if at == "before":
-        alone.insert(id=number.row_id, settings={"theirs": 1}, is_primary=False)
+    if overwritten is not None:
+        alone.insert(id=number.row_id, settings={"theirs": 1, **overwritten}, is_primary=False)
         found = number.find([alone.stored()])
     else:
         alone.instead("create", lambda: alone.write(wppSubOrgId=None, wppKeyedBy=None))

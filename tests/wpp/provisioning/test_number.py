@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from wpp.errors import NumberNotFound
+from wpp.errors import NumberNotFound, RowUnreadable, UpstreamRefused
 from wpp.provisioning.idempotency import KeyedRequest
-from wpp.provisioning.number import Number, free_numbers, further_number, named_row, number_of, primary_number
+from wpp.provisioning.number import (
+    Number,
+    free_numbers,
+    further_number,
+    named_row,
+    number_of,
+    primary_number,
+    require_own_id,
+    require_own_session,
+)
 from wpp.provisioning.options import Target
+from wpp.provisioning.record import record_of
 from wpp.supabase.rows import Integration
 
 ORGANIZATION = str(uuid.uuid4())
@@ -44,6 +55,44 @@ def test_a_row_with_credentials_or_else_one_that_somebody_works_on_goes_before_a
 def test_a_row_is_found_by_its_id_in_capitals_too() -> None:
     rows = [row("one"), row("0D9A4A3B-52a1")]
     assert named_row(rows, Target("0d9a4A3B-52A1")) is rows[1]
+
+
+@pytest.mark.parametrize("form", ["its own", "{own}__wpp__01234567", "{OWN}", "{own}/{row}"])
+def test_an_id_of_the_organization_may_be_asked_for(form: str) -> None:
+    mine = str(uuid.uuid4())
+    name = form.format(own=ORGANIZATION, OWN=ORGANIZATION.upper(), row=mine)
+    require_own_id(record_of(row(mine.upper(), wppSubOrgId=name)))
+
+
+@pytest.mark.parametrize("form", ["{}", "{}__wpp__01234567", " {}", "{own}{}"])
+def test_an_id_of_another_organization_may_not(form: str) -> None:
+    with pytest.raises(RowUnreadable):
+        require_own_id(record_of(row("a", wppSubOrgId=form.format(uuid.uuid4(), own=ORGANIZATION).upper())))
+
+
+SHARED: dict[str, Any] = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1"}
+FURTHER = {"wppSubOrgId": f"{ORGANIZATION}__wpp__01234567"}
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "is_own"),
+    [
+        ({}, SHARED, False),
+        (FURTHER, SHARED, False),
+        (FURTHER, {**SHARED, "wppSubOrgId": "another"}, False),
+        ({}, {**SHARED, **FURTHER}, True),
+        ({}, {**SHARED, "wppAccountNumber": "client_2"}, True),
+        (SHARED, SHARED, True),
+        ({**SHARED, "wppAccountNumber": "client_2"}, SHARED, False),
+        ({}, {}, True),
+    ],
+)
+def test_no_number_takes_the_session_of_another(own: dict[str, Any], other: dict[str, Any], is_own: bool) -> None:
+    """Unless it has it already, or is the primary number, and a further one holds what the organization's own id gives."""
+    mine = row("mine", **own)
+    rows = [row("third"), mine, row("other", **other)]
+    with nullcontext() if is_own else pytest.raises(UpstreamRefused, match="the client that row other has already"):
+        require_own_session(record_of(mine), "client_1", rows)
 
 
 def test_a_further_numbers_row_is_never_the_primary_one() -> None:

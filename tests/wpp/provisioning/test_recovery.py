@@ -11,7 +11,7 @@ from wpp.errors import SessionLost
 from wpp.platform.state import State
 from wpp.provisioning.client import stored_client
 from wpp.provisioning.idempotency import KeyedRequest
-from wpp.provisioning.number import primary_number
+from wpp.provisioning.number import number_of, primary_number
 from wpp.provisioning.recovery import running_session
 
 if TYPE_CHECKING:
@@ -227,6 +227,17 @@ def test_a_key_that_is_refused_once_is_tried_again(alone: Alone, row: Integratio
     assert connected.state.state is State.QR_REQUIRED
     assert alone.waits == [2]
     assert alone.calls() == ["token", "token", PATCH, *LOOK, PATCH]
+
+
+def test_a_key_is_not_replaced_by_that_of_another_number(alone: Alone, row: Integration) -> None:
+    """Foreign code has written the settings of a further number without its id."""
+    settings = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_2"}
+    further = alone.insert(settings=settings, is_primary=False)
+    alone.instead("token", REFUSED_KEY, REFUSED_KEY)
+    invocation = alone.begin()
+    client = stored_client(invocation, further)
+    error = alone.outcome(lambda: running_session(invocation, number_of(further), client))
+    assert error == f"UpstreamRefused: WPP Platform gave the client that row {row.id} has already (create)"
 
 
 def test_a_key_that_is_refused_twice_is_replaced(alone: Alone, row: Integration) -> None:

@@ -65,6 +65,11 @@ def test_a_session_whose_last_qr_may_have_been_scanned_is_told_of(
     assert "stop" not in alone.calls()
 
 
+def test_a_number_that_was_paired_is_not_told_to_be_replaced(alone: Alone, stuck: Integration) -> None:
+    alone.write(wppStartedAt=BEGIN * 1000, wppQrShown=True, wppPaired=True)
+    assert alone.connect(alone.stored()).invocation.warnings == []
+
+
 def test_a_session_that_has_its_qr_by_then_is_left_alone(alone: Alone, stuck: Integration) -> None:
     alone.instead("qr", None, answer(200, {"qr": "2@text"}))
     connected = alone.connect(stuck)

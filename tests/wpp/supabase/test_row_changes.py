@@ -187,24 +187,42 @@ def test_the_last_attempt_may_turn_out_to_have_succeeded(table: Table) -> None:
     assert table.rows.change(ROW, unless_done, 1) == DONE
 
 
-@pytest.mark.parametrize("attempts", [1, 3, None])
-def test_a_change_that_a_trigger_undoes_is_tried_a_few_times_and_is_the_operators_to_mend(
-    table: Table, attempts: int | None
+@pytest.mark.parametrize(
+    ("columns", "answered"),
+    [
+        ({"settings": {"a": 3}}, OTHERS),
+        ({"settings": {"a": 3}}, OTHERS._replace(settings=None)),
+        ({"settings": {"a": 1, "b": 2}}, ROW),
+        ({"settings": {}}, OTHERS),
+        ({"settings": {"a": 3}, "is_active": False}, DONE),
+        ({"settings": {"a": 1}, "is_active": False}, OTHERS),
+    ],
+)
+def test_a_change_that_a_trigger_undoes_is_the_operators_to_mend(
+    table: Table, columns: dict[str, Any], answered: Integration
 ) -> None:
-    most = attempts or 6
-    table.answers(changes=[[OTHERS._replace(updated_at=f"2026-01-0{n}")] for n in range(1, most + 1)])
+    table.answers(changes=[[answered]])
     with pytest.raises(NotConfigured, match="accepts a change of row row-1 and does not carry it out"):
-        table.rows.change(ROW, unless_done, attempts)
-    assert table.calls() == ["PATCH"] * most
-    assert table.pauses == [0.2, 0.4, 0.8, 1.6, 2.0][: most - 1]
+        table.rows.change(ROW, lambda _: columns)
+    assert table.calls() == ["PATCH"]
 
 
-def test_a_change_that_was_carried_out_in_part_goes_on_from_there(table: Table) -> None:
-    table.answers(changes=[[OTHERS], [DONE]])
-    assert table.rows.change(ROW, unless_done) == DONE
-    *_, second = table.stack.supabase_server.received
-    assert dict(parse_qsl(second.request.query))["updated_at"] == f"eq.{OTHERS.updated_at}"
-    assert table.calls() == ["PATCH", "PATCH"]
+@pytest.mark.parametrize(
+    ("before", "columns", "answered"),
+    [
+        (ROW, {"settings": {"a": 3}}, DONE._replace(settings={"a": 3, "of a trigger": 1}, is_active=False)),
+        (ROW, {"settings": {"a": 1, "b": 2}}, DONE._replace(settings={"a": "a trigger's", "b": 2})),
+        (ROW, {"settings": {"a": 1}}, OTHERS),
+        (ROW, {"settings": {"a": 1}, "is_active": False}, ROW._replace(is_active=False)),
+        (ROW._replace(settings='{"a": 1e2}'), {"settings": {"a": 100.5}}, OTHERS),
+    ],
+)
+def test_what_a_trigger_does_beside_a_change_is_its_own_business(
+    table: Table, before: Integration, columns: dict[str, Any], answered: Integration
+) -> None:
+    table.answers(changes=[[answered]])
+    assert table.rows.change(before, lambda _: columns) == answered
+    assert table.calls() == ["PATCH"]
 
 
 def test_a_row_that_is_another_organizations_by_now_is_left_alone(table: Table) -> None:
