@@ -19,16 +19,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import flask
-import jose.jwt  # noqa: F401 - what other platforms put off for a short cold start, a worker's first callers would all wait for
 from werkzeug.exceptions import HTTPException
 
-import wpp.http.transport  # noqa: F401 - the same
+import wpp.http.transport  # noqa: F401 - see create_app
 from wpp.config import cors_allow_origin, functions_dir, metrics_port
 from wpp.faas import logs
 from wpp.faas.cors import cors_headers, preflight_headers
 from wpp.faas.function import current_runtime, report_to
 from wpp.faas.messages import json_answer
 from wpp.faas.readiness import Readiness
+from wpp.supabase.caller import CallerCheck
 from wpp.version import VERSION
 
 if TYPE_CHECKING:
@@ -40,7 +40,12 @@ _LOG = logging.getLogger("wpp")
 
 
 def create_app(folder: Path) -> flask.Flask:
-    """The WSGI application that serves the functions found in `folder` as it is now."""
+    """The WSGI application that serves the functions found in `folder` as it is now.
+
+    Everything is imported here: what other platforms put off for a short cold start, a worker's first callers would all wait for,
+    and where the worker has no file left to open by then, they would fail.
+    """
+    CallerCheck.prepare()
     logs.set_up()
     targets = {path.parent.name: _load(path) for path in sorted(folder.glob("*/main.py")) if is_function(path)}
     _LOG.info("serving functions", extra={"wpp": {"functions": sorted(targets), "version": VERSION}})

@@ -49,7 +49,8 @@ class CallerCheck:
         self._config = config
         self._keys = keys
 
-    def prepare(self) -> None:
+    @staticmethod
+    def prepare() -> None:
         """Imports what the first token would otherwise wait for."""
         import jose.jwt  # noqa: F401
         from cryptography.hazmat.backends import default_backend

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from emulator.processes import ROOT
+from tests.support.callers import new_caller
+
+if TYPE_CHECKING:
+    from emulator.stack import Stack
 
 _FIRST_REQUEST = """
 import sys
@@ -38,8 +43,19 @@ def test_a_preflight_and_a_health_check_load_nothing_that_calls_upstreams() -> N
     assert _loaded("GET", 200) == "[]"
 
 
-def test_a_worker_of_ones_own_server_has_loaded_all_that_its_first_caller_needs() -> None:
-    script = "import sys, wpp.faas.server\nprint({'requests', 'jose.jwt', 'cryptography'} <= set(sys.modules))"
-    environment = {"PYTHONPATH": str(ROOT / "shared")}
-    ran = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert ran.stdout == "True\n"
+_FIRST_CALL = """
+import sys
+import flask.testing
+from wpp.faas.server import app_from_environment
+app = app_from_environment()
+before = set(sys.modules)
+response = app.test_client().post("/wpp-create", headers={"Authorization": f"Bearer {sys.argv[1]}"})
+print(response.status_code, sorted(set(sys.modules) - before))
+"""
+
+
+def test_a_worker_of_ones_own_server_has_loaded_all_that_its_first_caller_needs(stack: Stack) -> None:
+    environment = stack.environment() | {"PYTHONPATH": str(ROOT / "shared"), "FUNCTIONS_DIR": str(ROOT / "functions")}
+    command = [sys.executable, "-c", _FIRST_CALL, new_caller(stack, {}).token]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout == "200 []\n"
