@@ -232,7 +232,8 @@ class Rows:
 
 def _is_carried_out(row: Integration, columns: Mapping[str, Any], changed: Integration) -> bool:
     """Whether what was changed of a row is in the one that came back: a trigger may have undone it."""
-    before, sent, after = row.settings, columns.get("settings"), changed.settings
+    before = {} if row.settings is None else row.settings
+    sent, after = columns.get("settings"), changed.settings
     if isinstance(before, dict) and isinstance(sent, dict):
         names = [name for name in before.keys() | sent.keys() if before.get(name) != sent.get(name)]
         if names and not (isinstance(after, dict) and all(after.get(name) == sent.get(name) for name in names)):

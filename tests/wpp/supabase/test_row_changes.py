@@ -188,22 +188,23 @@ def test_the_last_attempt_may_turn_out_to_have_succeeded(table: Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "answered"),
+    ("before", "columns", "answered"),
     [
-        ({"settings": {"a": 3}}, OTHERS),
-        ({"settings": {"a": 3}}, OTHERS._replace(settings=None)),
-        ({"settings": {"a": 1, "b": 2}}, ROW),
-        ({"settings": {}}, OTHERS),
-        ({"settings": {"a": 3}, "is_active": False}, DONE),
-        ({"settings": {"a": 1}, "is_active": False}, OTHERS),
+        (ROW, {"settings": {"a": 3}}, OTHERS),
+        (ROW, {"settings": {"a": 3}}, OTHERS._replace(settings=None)),
+        (ROW, {"settings": {"a": 1, "b": 2}}, ROW),
+        (ROW, {"settings": {}}, OTHERS),
+        (ROW._replace(settings=None), {"settings": {"a": 1}}, OTHERS),
+        (ROW, {"settings": {"a": 3}, "is_active": False}, DONE),
+        (ROW, {"settings": {"a": 1}, "is_active": False}, OTHERS),
     ],
 )
 def test_a_change_that_a_trigger_undoes_is_the_operators_to_mend(
-    table: Table, columns: dict[str, Any], answered: Integration
+    table: Table, before: Integration, columns: dict[str, Any], answered: Integration
 ) -> None:
     table.answers(changes=[[answered]])
     with pytest.raises(NotConfigured, match="accepts a change of row row-1 and does not carry it out"):
-        table.rows.change(ROW, lambda _: columns)
+        table.rows.change(before, lambda _: columns)
     assert table.calls() == ["PATCH"]
 
 
