@@ -72,8 +72,9 @@ def test_a_start_of_this_process_whose_answer_was_lost_is_given_its_time(caller:
     caller.stack.platform.disconnect(caller.session().name)
     caller.stack.platform_server.inject(Fault("start", "hang", times=None))
     with pytest.raises(WppError):
-        connect(patient.begin("wpp-create", "id", 0.7), caller.token)
+        connect(patient.begin("wpp-create", "id", 2.0), caller.token)
     caller.stack.platform_server.clear_faults()
+    assert caller.stack.platform_server.count("start") == 1
     disconnected_once_it_has_started(caller, patient)
 
 
