@@ -194,7 +194,9 @@ def test_a_wait_for_a_qr_goes_on_after_a_single_look_that_does_not_know_the_sess
     caller.stack.platform.settings.qr_delay = 1000
     unknown = Fault("status", status=404, body=b'{"error": "Session not found"}', skip=1, times=1)
     caller.stack.platform_server.inject(unknown)
-    assert connect(begin(patient), caller.token, wait=True).status == "starting"
+    invocation = begin(patient)
+    invocation.config = invocation.config._replace(qr_wait_seconds=4)  # the status is asked for with every fifth look
+    assert connect(invocation, caller.token, wait=True).status == "starting"
     assert unknown.times == 0
 
 
