@@ -239,9 +239,8 @@ class Creation:
             # A session that cannot even be stopped is just what somebody wants replaced.
             self._invocation.warn(f"the previous session could not be stopped: {error}")
             return
-        with suppress(
-            UpstreamError
-        ):  # the platform may give the same session again, and it would be answered as connected
+        # The platform may give the same session again, which would be answered as connected.
+        with suppress(UpstreamError):
             await_stop(self._upstream, platform)
 
     def _ask_platform(self, record: Record) -> Credentials:
