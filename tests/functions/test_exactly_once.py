@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import requests
 
     from emulator.stack import Stack
+    from tests.support.advancing import Virtual
     from tests.support.intervening import Intervening
 
 
@@ -61,7 +62,9 @@ def test_a_first_creation_takes_at_most_six_round_trips(
     assert caller.session().webhook
 
 
-def test_a_row_that_somebody_claims_after_it_was_read_is_not_taken(caller: Caller, meanwhile: Intervening) -> None:
+def test_a_row_that_somebody_claims_after_it_was_read_is_not_taken(
+    caller: Caller, virtual: Virtual, meanwhile: Intervening
+) -> None:
     caller.stack.supabase.insert_row(organization_id=caller.organization_id, settings={"theirs": 1})
     theirs = {"id": "somebody's", "beat": 1, "doing": "create"}
 
@@ -72,9 +75,9 @@ def test_a_row_that_somebody_claims_after_it_was_read_is_not_taken(caller: Calle
         )
 
     meanwhile.after("GET", "profiles", claimed)
-    runtime = Runtime(config_from(caller.stack.environment()), transport=meanwhile)
+    runtime = Runtime(config_from(caller.stack.environment()), clock=virtual.clock, transport=meanwhile)
     with closing(runtime), pytest.raises(CreationInProgress):
-        connect(runtime.begin("wpp-create", "id", 1), caller.token)
+        connect(runtime.begin("wpp-create", "id", 1), caller.token)  # all of this second is for waiting
     assert meanwhile.has_happened
     assert caller.row()["settings"] == {"theirs": 1, "wppClaim": theirs}
     assert caller.stack.platform_server.count("create") == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -223,13 +223,12 @@ def _call_to_death(url: str, token: str) -> None:
 
 @pytest.mark.parametrize("is_started_again", [False, True])
 def test_what_somebody_noted_since_the_start_stays_when_the_starter_saves_something_else(
-    caller: Caller, stack: Stack, patient: Runtime, time: Advancing, meanwhile: Intervening, is_started_again: bool
+    caller: Caller, stack: Stack, time: Advancing, meanwhile: Intervening, is_started_again: bool
 ) -> None:
     caller.create()
     platform, session = caller.stack.platform, caller.session()
     platform.disconnect(session.name)
     platform.settings.qr_delay = 1000
-    invocation = patient.begin("wpp-provision", "id")
 
     noted: dict[str, Any] = {}
     later = Advancing()
@@ -237,7 +236,6 @@ def test_what_somebody_noted_since_the_start_stays_when_the_starter_saves_someth
     theirs = Runtime(config_from(stack.environment()), later.clock)
 
     def somebody_sees_a_qr() -> None:
-        began = time.clock.monotonic()
         platform.settings.qr_delay = 0
         if is_started_again:
             platform.disconnect(session.name)
@@ -247,11 +245,12 @@ def test_what_somebody_noted_since_the_start_stays_when_the_starter_saves_someth
         noted.update(caller.row()["settings"])
         platform.settings.qr_delay = 1000
         platform.revoke_tokens(session.name)  # so that there is a token to save
-        time.advance(began - time.clock.monotonic())  # none of the second that the starter waits for a QR
+        meanwhile.after("GET", "qr", lambda: time.advance(10), nth=2)  # the first is refused; then it waits no more
 
     meanwhile.after("GET", "qr", somebody_sees_a_qr, nth=3)
-    connect(invocation, caller.token, wait=True)
-    theirs.close()
+    config = config_from(stack.environment() | {"WPP_QR_WAIT_SECONDS": "10"})
+    with closing(Runtime(config, clock=time.clock, transport=meanwhile)) as starter, closing(theirs):
+        assert connect(starter.begin("wpp-provision", "id"), caller.token, wait=True).status == "starting"
     assert meanwhile.has_happened
     wait_for(lambda: caller.row()["settings"]["wppJwtToken"] != noted["wppJwtToken"])
     settings = caller.row()["settings"]
