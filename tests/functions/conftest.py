@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from emulator.stack import Stack
 
 
+@pytest.fixture(autouse=True)
+def _answers_wait_for_what_is_done_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that on a busy machine, too, a test finds done what its call does."""
+    monkeypatch.setattr("wpp.runtime._PATIENCE", 20.0)
+
+
 @pytest.fixture
 def time() -> Advancing:
     return Advancing()

@@ -16,7 +16,7 @@ from wpp.provisioning.options import Target
 from wpp.provisioning.service import connect
 
 if TYPE_CHECKING:
-    from tests.support.advancing import Advancing
+    from tests.support.advancing import Virtual
     from tests.support.callers import Caller
     from wpp.runtime import Runtime
 
@@ -44,7 +44,7 @@ def test_a_number_is_stopped_and_its_row_kept_inactive(caller: Caller) -> None:
 def test_it_takes_five_upstream_calls_in_four_round_trips(caller: Caller) -> None:
     caller.pair()
     caller.change_settings(wppStartedAt=1)
-    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.05  # so that they overlap
+    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.3  # so that they overlap
     caller.stack.supabase_server.clear()
     caller.stack.platform_server.clear()
     answer = caller.call(DISCONNECT)
@@ -131,16 +131,16 @@ def test_a_session_that_could_not_be_stopped_leaves_the_row_as_it_was(caller: Ca
 
 
 def test_it_waits_for_somebody_who_works_on_the_number_until_the_deadline(
-    caller: Caller, patient: Runtime, time: Advancing
+    caller: Caller, waiting: Runtime, virtual: Virtual
 ) -> None:
     caller.pair()
     claim = {"id": "another's", "beat": 1, "doing": "create", "expiresAt": int((real_time.time() + 60) * 1000)}
     caller.change_settings(wppClaim=claim)
     with pytest.raises(CreationInProgress):
-        disconnect(patient.begin("wpp-disconnect", "id", 2), caller.token, Target())
+        disconnect(waiting.begin("wpp-disconnect", "id", 5), caller.token, Target())
     assert (caller.session().stops, caller.row()["is_active"]) == (0, True)
-    time.advance(6)
-    disconnect(patient.begin("wpp-disconnect", "id"), caller.token, Target())
+    virtual.seconds += 6
+    disconnect(waiting.begin("wpp-disconnect", "id"), caller.token, Target())
     assert (caller.session().stops, caller.row()["is_active"]) == (1, False)
 
 

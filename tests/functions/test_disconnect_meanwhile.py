@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from emulator.faults import Fault
 from tests.support.servers import wait_for
+from wpp.config import config_from
 from wpp.errors import CreationInProgress, WppError
 from wpp.provisioning.client import stored_client
 from wpp.provisioning.disconnect import disconnect
@@ -17,15 +19,15 @@ from wpp.provisioning.look import look, qr_of
 from wpp.provisioning.options import Target
 from wpp.provisioning.service import connect
 from wpp.provisioning.session import Session
+from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from tests.support.advancing import Advancing
+    from tests.support.advancing import Advancing, Virtual
     from tests.support.callers import Caller
     from tests.support.intervening import Intervening
-    from wpp.runtime import Runtime
 
 PRIMARY = Target()
 ROWS = "messenger_integrations"
@@ -72,7 +74,7 @@ def test_a_start_of_this_process_whose_answer_was_lost_is_given_its_time(caller:
     caller.stack.platform.disconnect(caller.session().name)
     caller.stack.platform_server.inject(Fault("start", "hang", times=None))
     with pytest.raises(WppError):
-        connect(patient.begin("wpp-create", "id", 2.0), caller.token)
+        connect(patient.begin("wpp-create", "id", 4.0), caller.token)
     caller.stack.platform_server.clear_faults()
     assert caller.stack.platform_server.count("start") == 1
     disconnected_once_it_has_started(caller, patient)
@@ -219,18 +221,19 @@ def test_it_waits_for_a_creation_a_start_or_another_disconnection_that_is_under_
 
 
 def test_a_stop_is_not_repeated_once_somebody_else_holds_the_number(
-    caller: Caller, patient: Runtime, time: Advancing, meanwhile: Intervening
+    caller: Caller, virtual: Virtual, meanwhile: Intervening
 ) -> None:
     caller.create()
     caller.stack.platform_server.inject(Fault("stop", status=503, after_effect=True))
 
     def taken_over() -> None:
         caller.change_settings(wppClaim={"id": "another's", "beat": 1, "doing": "start"})
-        time.advance(5)
+        virtual.seconds += 5
 
     meanwhile.after("POST", "/stop", taken_over)
-    with pytest.raises(CreationInProgress) as raised:
-        disconnect(patient.begin("wpp-disconnect", "id", 8), caller.token, PRIMARY)
+    runtime = Runtime(config_from(caller.stack.environment()), clock=virtual.clock, transport=meanwhile)
+    with closing(runtime), pytest.raises(CreationInProgress) as raised:
+        disconnect(runtime.begin("wpp-disconnect", "id", 11), caller.token, PRIMARY)
     assert meanwhile.has_happened
     assert (raised.value.status, raised.value.retry_after) == (503, 6)
     assert (caller.session().stops, caller.row()["is_active"]) == (1, True)

@@ -77,7 +77,7 @@ def test_a_row_that_somebody_claims_after_it_was_read_is_not_taken(
     meanwhile.after("GET", "profiles", claimed)
     runtime = Runtime(config_from(caller.stack.environment()), clock=virtual.clock, transport=meanwhile)
     with closing(runtime), pytest.raises(CreationInProgress):
-        connect(runtime.begin("wpp-create", "id", 1), caller.token)  # all of this second is for waiting
+        connect(runtime.begin("wpp-create", "id", 5), caller.token)  # less than a claim takes to be found dead
     assert meanwhile.has_happened
     assert caller.row()["settings"] == {"theirs": 1, "wppClaim": theirs}
     assert caller.stack.platform_server.count("create") == 0
@@ -89,7 +89,7 @@ def test_a_warm_call_for_a_connected_organization_is_three_calls_in_two_round_tr
     caller.create()  # notes the webhook, and remembers that the session is connected
     caller.stack.supabase_server.clear()
     caller.stack.platform_server.clear()
-    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.1
+    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.5
 
     answer = caller.create()
 
@@ -170,7 +170,7 @@ def test_many_organizations_at_once_over_several_processes_each_get_one_client(s
 
 
 def test_a_fresh_key_that_is_refused_for_a_while_is_tried_again(caller: Caller) -> None:
-    caller.stack.platform.settings.key_activation_delay = 0.3
+    caller.stack.platform.settings.key_activation_delay = 1.5
     answer = caller.create()
     assert answer.status_code == 200
     assert caller.stack.platform_server.count("create") == 1

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator.faults import Fault
-from tests.support.servers import wait_for
 from wpp.errors import CreationInProgress
 from wpp.provisioning.disconnect import disconnect
 from wpp.provisioning.options import Options, Target
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.advancing import Advancing
     from tests.support.callers import Caller
+    from tests.support.intervening import Intervening
     from wpp.runtime import Invocation, Runtime
 
 TAKEN_OVER = {"id": "another's", "beat": 1, "doing": "start"}
@@ -39,7 +38,12 @@ def _disconnect(invocation: Invocation, token: str) -> object:
 
 @pytest.mark.parametrize(("act", "call"), [(_connect, "start"), (_recreate, "stop"), (_disconnect, "stop")])
 def test_a_token_that_takes_longer_than_the_claim_is_trusted_is_followed_by_a_look_at_the_claim(
-    caller: Caller, patient: Runtime, time: Advancing, act: Callable[[Invocation, str], object], call: str
+    caller: Caller,
+    patient: Runtime,
+    time: Advancing,
+    meanwhile: Intervening,
+    act: Callable[[Invocation, str], object],
+    call: str,
 ) -> None:
     caller.create()
     caller.change_settings(wppStartedAt=1)
@@ -49,15 +53,15 @@ def test_a_token_that_takes_longer_than_the_claim_is_trusted_is_followed_by_a_lo
     # The token is refused as the call arrives, and a new one takes its time.
     refused = Fault(call, status=401, body=b'{"error": "Invalid token"}')
     platform.inject(refused)
-    platform.inject(Fault("token", status=0, delay=0.7))
     platform.clear()
-    invocation = patient.begin("wpp-create", "id", 9)
-    with ThreadPoolExecutor(1) as threads:
-        acting = threads.submit(act, invocation, caller.token)
-        wait_for(lambda: refused.times == 0)
+
+    def taken_over() -> None:
         caller.change_settings(wppClaim=TAKEN_OVER)
         time.advance(4)
-        with suppress(CreationInProgress):  # it waits for the other holder, who never ends
-            acting.result()
+
+    meanwhile.after("POST", "/auth/token", taken_over)
+    with suppress(CreationInProgress):  # it waits for the other holder, who never ends
+        act(patient.begin("wpp-create", "id", 9), caller.token)
+    assert (meanwhile.has_happened, refused.times) == (True, 0)
     assert platform.count(call) == 1, "the refused one"
     assert caller.row()["settings"]["wppClaim"]["id"] == "another's"

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from emulator.faults import Fault
+from emulator.processes import function_process
 from tests.support.callers import CONNECTING, Caller
+from tests.support.prepared import PreparedProcess
 from tests.support.servers import wait_for
 
 HOOK = "https://product.example/functions/v1/wpp-webhook"
@@ -30,7 +32,10 @@ def test_a_key_that_is_refused_for_good_is_replaced_once_with_its_webhook(caller
     stack.platform.settings.new_session_with_new_key = True
     stack.platform.invalidate_key(before["wppAccountNumber"])
 
-    answer = caller.call(function)
+    env = stack.environment() | {"WPP_DEADLINE_SECONDS": "15"}  # the key is tried again after two seconds
+    with function_process(function, env, PreparedProcess) as process:
+        process.wait_until_ready()
+        answer = caller.call_at(process.url)
 
     after = caller.row()["settings"]
     client = stack.platform.clients_of(caller.organization_id)[-1]

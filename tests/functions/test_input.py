@@ -156,7 +156,7 @@ def test_a_method_that_only_asks_reaches_nothing(project: Project, function: str
     assert project.received() == []
 
 
-def _talk(port: int, data: bytes, patience: float = 2.0, end: bytes | None = None) -> bytes:
+def _talk(port: int, data: bytes, patience: float = 20.0, end: bytes | None = None) -> bytes:
     """All that comes back for these bytes, or what comes up to `end`."""
     with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection:
         connection.sendall(data)

@@ -139,7 +139,7 @@ def test_a_look_takes_two_round_trips(caller: Caller, function: str) -> None:
     caller.create()
     caller.call(function)
     wait_for(lambda: "wppQrShown" in caller.row()["settings"])
-    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.05  # so that they overlap
+    caller.stack.supabase_server.latency = caller.stack.platform_server.latency = 0.5  # so that they overlap
     answer = caller.call(function)
     assert " 2 round trips" in answer.headers["Server-Timing"]
 

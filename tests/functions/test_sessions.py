@@ -12,7 +12,7 @@ import pytest
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
 from tests.support.servers import wait_for
-from wpp.provisioning import creation, updates
+from wpp.provisioning import best_effort, creation, updates
 from wpp.provisioning.options import Options
 from wpp.provisioning.service import connect
 
@@ -58,6 +58,8 @@ def test_what_only_helps_delays_no_answer_and_is_not_tried_again_at_once(
     caller: Caller, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, system: str, call: str
 ) -> None:
     monkeypatch.setattr(updates, "WEBHOOK_PATIENCE", 28.0)  # as long as the others: the deadline
+    monkeypatch.setattr("wpp.runtime._PATIENCE", 0.5)  # as in production
+    monkeypatch.setattr(best_effort, "_FIRST_PAUSE", 60.0)  # longer than three calls
     caller.create()
     caller.scan()
     caller.stack.platform.revoke_tokens(caller.session().name)  # there is a token to save
@@ -111,14 +113,14 @@ def test_a_platform_that_asks_for_a_pause_gets_one(caller: Caller) -> None:
 
 def test_a_session_that_goes_offline_while_its_qr_is_waited_for_is_started(caller: Caller, runtime: Runtime) -> None:
     caller.create()
-    caller.stack.platform.settings.qr_delay = 0.8
+    caller.stack.platform.settings.qr_delay = 1000
     caller.stack.platform.disconnect(caller.session().name)
     caller.session().started_at = caller.stack.clock.now()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(lambda: connect(runtime.begin("wpp-provision", "id"), caller.token, wait=True))
-        while caller.stack.platform_server.count("qr") < 3:  # it is polling
-            time.sleep(0.01)
+        wait_for(lambda: caller.stack.platform_server.count("qr") >= 3)  # it is polling
         caller.stack.platform.disconnect(caller.session().name)
+        caller.stack.platform.settings.qr_delay = 0
         assert waiting.result().status == "qr_issued"
 
 

@@ -24,8 +24,8 @@ ADDRESSES = [bundle.address(name) for name in FUNCTIONS]
 CREATE, PROVISION = "wpp_create", "wpp_provision"
 CONNECTING = [CREATE, PROVISION]
 """Those that make sure there is a client and a session."""
-DEADLINE_SECONDS = 10.0
-"""Far below the default of 28, so that tests of slow upstreams end soon; far above what a healthy call takes."""
+DEADLINE_SECONDS = 5.5
+"""Far below the default of 28, so that tests of slow upstreams end soon; above what a healthy call takes on a busy machine."""
 
 
 @dataclass

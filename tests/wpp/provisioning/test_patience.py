@@ -14,7 +14,7 @@ from wpp import runtime
 if TYPE_CHECKING:
     from emulator.supabase.app import SupabaseApp
 
-HANGS = 2.0
+HANGS = 20.0
 """Real seconds after which something that should not have been waited for goes on."""
 
 

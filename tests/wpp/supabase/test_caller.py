@@ -121,7 +121,7 @@ def test_callers_share_one_load_and_none_waits_beyond_its_own_deadline(
     stack: Stack, jwks_runtime: Runtime, user_id: str
 ) -> None:
     token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
-    stack.supabase_server.inject(Fault("auth.jwks", status=0, delay=1.5))
+    stack.supabase_server.inject(Fault("auth.jwks", status=0, delay=4))
     with ThreadPoolExecutor(21) as threads:
         patient = [threads.submit(checked, jwks_runtime, token) for _ in range(20)]
         wait_for(lambda: jwks_runtime.signing_keys.is_loading)
@@ -147,7 +147,7 @@ def test_a_token_of_the_shared_secret_never_waits_for_the_keys(stack: Stack, run
     foreign = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id), "ES256")
     token = stack.supabase.auth.sign(stack.supabase.auth.claims(user_id))
     with ThreadPoolExecutor(1) as threads:
-        hurried = runtime.begin("test", "r", 1).upstream
+        hurried = runtime.begin("test", "r", 4).upstream
         waiting = threads.submit(runtime.caller_check.user_id, foreign, hurried)
         wait_for(lambda: runtime.signing_keys.is_loading)
         assert checked(runtime, token) == user_id
@@ -178,7 +178,7 @@ def _break_the_keys(fault: str, times: int | None) -> None:
         began = time.monotonic()
         with suppress(KeysUnavailable, DeadlinePassed):
             runtime.caller_check.user_id(token, runtime.begin("test", "r", 1.5).upstream)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 7  # a request has eight seconds
         stack.supabase_server.clear_faults()
         clock.seconds += 5
         assert checked(runtime, token) == user_id
