@@ -36,7 +36,8 @@ def test_calls_at_the_same_time_are_shown_with_their_own_upstream_calls(local: L
     shown = [requests.get(f"{local.url}/_page/call", {"id": call_id}, timeout=5).json() for call_id in ids]
     assert len(shown) == 4
     for call in shown:
-        assert len(call["upstream"]) >= call["calls"]  # which are those before the answer
+        assert len(call["upstream"]) >= call["calls"]  # which counts those before the answer
+        assert [upstream["call"] for upstream in call["upstream"]].count("rest.GET.profiles") == 1
     assert sum(upstream["call"] == "create" for call in shown for upstream in call["upstream"]) == 1
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _answers_wait_for_what_is_done_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that on a busy machine, too, a test finds done what its call does."""
+    """So that a test finds done what its call does, on a busy machine too."""
     monkeypatch.setattr("wpp.runtime._PATIENCE", 20.0)
 
 

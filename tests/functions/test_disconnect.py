@@ -136,8 +136,10 @@ def test_it_waits_for_somebody_who_works_on_the_number_until_the_deadline(
     caller.pair()
     claim = {"id": "another's", "beat": 1, "doing": "create", "expiresAt": int((real_time.time() + 60) * 1000)}
     caller.change_settings(wppClaim=claim)
+    began = virtual.seconds
     with pytest.raises(CreationInProgress):
         disconnect(waiting.begin("wpp-disconnect", "id", 5), caller.token, Target())
+    assert virtual.seconds - began > 4
     assert (caller.session().stops, caller.row()["is_active"]) == (0, True)
     virtual.seconds += 6
     disconnect(waiting.begin("wpp-disconnect", "id"), caller.token, Target())

@@ -170,7 +170,7 @@ def test_many_organizations_at_once_over_several_processes_each_get_one_client(s
 
 
 def test_a_fresh_key_that_is_refused_for_a_while_is_tried_again(caller: Caller) -> None:
-    caller.stack.platform.settings.key_activation_delay = 1.5
+    caller.stack.platform.settings.key_activation_delay = 0.8
     answer = caller.create()
     assert answer.status_code == 200
     assert caller.stack.platform_server.count("create") == 1

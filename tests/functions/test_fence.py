@@ -50,14 +50,14 @@ def test_a_token_that_takes_longer_than_the_claim_is_trusted_is_followed_by_a_lo
     platform = caller.stack.platform_server
     if call == "start":
         caller.stack.platform.disconnect(caller.session().name)
-    # The token is refused as the call arrives, and a new one takes its time.
+    # The token is refused as the call arrives.
     refused = Fault(call, status=401, body=b'{"error": "Invalid token"}')
     platform.inject(refused)
     platform.clear()
 
     def taken_over() -> None:
         caller.change_settings(wppClaim=TAKEN_OVER)
-        time.advance(4)
+        time.advance(4)  # which the new token has taken
 
     meanwhile.after("POST", "/auth/token", taken_over)
     with suppress(CreationInProgress):  # it waits for the other holder, who never ends

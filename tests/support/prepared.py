@@ -28,7 +28,7 @@ _IMPORTED = (
     "wpp.faas.functions_framework", "wpp.http.transport", "wpp.provisioning.disconnect", "wpp.provisioning.look",
     "wpp.provisioning.service",
 )  # fmt: skip
-_PATIENCE = 4.0  # seconds, instead of half a second
+_PATIENCE = 4.0  # seconds: longer than anything but a hang takes, and no call runs into its deadline for it
 
 _lock = threading.Lock()
 
