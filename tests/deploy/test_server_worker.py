@@ -10,13 +10,13 @@ from emulator.processes import GUNICORN
 REQUEST_IN_THE_LAST_MOMENT = """
 from gevent import monkey
 monkey.patch_all()
-import importlib.util, socket, sys, time, types
+import importlib.util, socket, sys, types
 import gevent
 
 spec = importlib.util.spec_from_file_location("configuration", sys.argv[1])
 configuration = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(configuration)
-configuration._LINGER = 0.3
+configuration._LINGER = 2.0
 worker = configuration.Worker.__new__(configuration.Worker)
 worker.cfg, worker.alive, worker._idle = types.SimpleNamespace(keepalive=75), False, {}
 client, server = socket.socketpair()
@@ -28,16 +28,14 @@ def connection():
     print("answered", received)
 
 def another_call():
-    gevent.sleep(0.25)
-    until = time.monotonic() + 0.15
-    while time.monotonic() < until:  # computes while the idle connections are due
-        pass
+    gevent.sleep(0.1)
+    monkey.get_original("time", "sleep")(2.4)  # lets nobody else run while the idle connections become due
     client.send(b"GET")
 
 gevent.spawn(worker._close_idle)
 serving = gevent.spawn(connection)
 gevent.spawn(another_call)
-serving.join(5)
+serving.join(20)
 """
 
 

@@ -47,8 +47,9 @@ def virtual() -> Virtual:
 
 
 @pytest.fixture
-def waiting(stack: Stack, virtual: Virtual) -> Iterator[Runtime]:
-    """The core in this process, where waiting takes no time."""
-    runtime = Runtime(config_from(stack.environment()), clock=virtual.clock)
+def waiting(stack: Stack, virtual: Virtual, meanwhile: Intervening) -> Iterator[Runtime]:
+    """The core in this process, where waiting takes no time, and nothing else takes any of it."""
+    meanwhile.patience = 10.0
+    runtime = Runtime(config_from(stack.environment()), clock=virtual.clock, transport=meanwhile)
     yield runtime
     runtime.close()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from wpp.clock import Clock
-from wpp.config import config_from
 from wpp.provisioning.disconnect import disconnect
 from wpp.provisioning.options import Target
 from wpp.provisioning.service import connect
-from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
     from emulator.stack import Stack
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
     from tests.support.callers import Caller
     from tests.support.intervening import Intervening
     from wpp.provisioning.service import Connection
-    from wpp.runtime import Invocation
+    from wpp.runtime import Invocation, Runtime
 
 DIED = {"id": "died", "beat": 3, "doing": "start", "expiresAt": 1}
 GIVEN = 11
@@ -105,22 +102,20 @@ def test_code_from_before_beats_gets_ten_seconds_from_the_takeover(
 
 
 def test_the_claim_of_a_running_session_is_released_unless_its_holder_wakes_up(
-    caller: Caller, stack: Stack, virtual: Virtual, meanwhile: Intervening
+    caller: Caller, stack: Stack, waiting: Runtime, virtual: Virtual, meanwhile: Intervening
 ) -> None:
     stack.platform.settings.qr_delay = 0
     caller.create()
-    runtime = Runtime(config_from(stack.environment()), clock=virtual.clock, transport=meanwhile)
 
     def woken_up() -> None:
         caller.change_settings(wppClaim={**DIED, "beat": 4})
         stack.supabase.execute("update messenger_integrations set updated_at = now() where id = %s", caller.row()["id"])
 
-    with closing(runtime):
-        for beats_again in (True, False):
-            caller.change_settings(wppClaim=DIED)
-            called(runtime, caller)
-            virtual.seconds += 6
-            if beats_again:
-                meanwhile.after("GET", "status", woken_up)
-            called(runtime, caller)
-            assert ("wppClaim" in caller.row()["settings"]) == beats_again
+    for beats_again in (True, False):
+        caller.change_settings(wppClaim=DIED)
+        called(waiting, caller)
+        virtual.seconds += 6
+        if beats_again:
+            meanwhile.after("GET", "status", woken_up)
+        called(waiting, caller)
+        assert ("wppClaim" in caller.row()["settings"]) == beats_again

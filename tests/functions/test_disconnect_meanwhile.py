@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from emulator.faults import Fault
 from tests.support.servers import wait_for
-from wpp.config import config_from
 from wpp.errors import CreationInProgress, WppError
 from wpp.provisioning.client import stored_client
 from wpp.provisioning.disconnect import disconnect
@@ -19,7 +17,6 @@ from wpp.provisioning.look import look, qr_of
 from wpp.provisioning.options import Target
 from wpp.provisioning.service import connect
 from wpp.provisioning.session import Session
-from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from tests.support.advancing import Advancing, Virtual
     from tests.support.callers import Caller
     from tests.support.intervening import Intervening
+    from wpp.runtime import Runtime
 
 PRIMARY = Target()
 ROWS = "messenger_integrations"
@@ -221,7 +219,7 @@ def test_it_waits_for_a_creation_a_start_or_another_disconnection_that_is_under_
 
 
 def test_a_stop_is_not_repeated_once_somebody_else_holds_the_number(
-    caller: Caller, virtual: Virtual, meanwhile: Intervening
+    caller: Caller, waiting: Runtime, virtual: Virtual, meanwhile: Intervening
 ) -> None:
     caller.create()
     caller.stack.platform_server.inject(Fault("stop", status=503, after_effect=True))
@@ -231,9 +229,8 @@ def test_a_stop_is_not_repeated_once_somebody_else_holds_the_number(
         virtual.seconds += 5
 
     meanwhile.after("POST", "/stop", taken_over)
-    runtime = Runtime(config_from(caller.stack.environment()), clock=virtual.clock, transport=meanwhile)
-    with closing(runtime), pytest.raises(CreationInProgress) as raised:
-        disconnect(runtime.begin("wpp-disconnect", "id", 11), caller.token, PRIMARY)
+    with pytest.raises(CreationInProgress) as raised:
+        disconnect(waiting.begin("wpp-disconnect", "id", 11), caller.token, PRIMARY)
     assert meanwhile.has_happened
     assert (raised.value.status, raised.value.retry_after) == (503, 6)
     assert (caller.session().stops, caller.row()["is_active"]) == (1, True)

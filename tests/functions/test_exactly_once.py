@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,18 +12,16 @@ import pytest
 from emulator.processes import free_port, function_process, server_process
 from tests.support.callers import CONNECTING, CREATE, PROVISION, Caller, new_caller
 from tests.support.servers import wait_for
-from wpp.config import config_from
 from wpp.errors import CreationInProgress
 from wpp.provisioning import claim, start
 from wpp.provisioning.service import connect
-from wpp.runtime import Runtime
 
 if TYPE_CHECKING:
     import requests
 
     from emulator.stack import Stack
-    from tests.support.advancing import Virtual
     from tests.support.intervening import Intervening
+    from wpp.runtime import Runtime
 
 
 def upstream_work(answer: requests.Response) -> tuple[int, int]:
@@ -63,7 +61,7 @@ def test_a_first_creation_takes_at_most_six_round_trips(
 
 
 def test_a_row_that_somebody_claims_after_it_was_read_is_not_taken(
-    caller: Caller, virtual: Virtual, meanwhile: Intervening
+    caller: Caller, waiting: Runtime, meanwhile: Intervening
 ) -> None:
     caller.stack.supabase.insert_row(organization_id=caller.organization_id, settings={"theirs": 1})
     theirs = {"id": "somebody's", "beat": 1, "doing": "create"}
@@ -75,9 +73,8 @@ def test_a_row_that_somebody_claims_after_it_was_read_is_not_taken(
         )
 
     meanwhile.after("GET", "profiles", claimed)
-    runtime = Runtime(config_from(caller.stack.environment()), clock=virtual.clock, transport=meanwhile)
-    with closing(runtime), pytest.raises(CreationInProgress):
-        connect(runtime.begin("wpp-create", "id", 5), caller.token)  # less than a claim takes to be found dead
+    with pytest.raises(CreationInProgress):
+        connect(waiting.begin("wpp-create", "id", 5), caller.token)  # less than a claim takes to be found dead
     assert meanwhile.has_happened
     assert caller.row()["settings"] == {"theirs": 1, "wppClaim": theirs}
     assert caller.stack.platform_server.count("create") == 0

@@ -105,8 +105,9 @@ def _start_ticker(first: float, tick: Tick) -> Ticker:
 
 def test_a_fault_costs_no_more_than_its_time_and_its_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wpp.runtime._PATIENCE", 0.5)  # as in production
-    with ThreadPoolExecutor(len(CASES)) as threads:
-        problems = [problem for problem in threads.map(_problem, CASES) if problem]
+    with ThreadPoolExecutor(len(CASES)) as all_at_once, ThreadPoolExecutor(2) as a_few:
+        found = [(all_at_once if case.seconds > 10 else a_few).submit(_problem, case) for case in CASES]
+        problems = [problem for one in found if (problem := one.result())]
     assert not problems, "\n".join(problems)
 
 
@@ -131,7 +132,9 @@ def _problem(case: Case) -> str | None:
         stack.platform_server.clear_faults()
     are_refused = (case.call, case.fault) == (f"rest.PATCH.{ROWS}", "respond")
     most_beats = took * (MOST_REFUSED_BEATS if are_refused else MOST_BEATS)
-    is_cheap = requests <= case.requests and trace.beats <= most_beats
+    # A claim is confirmed again, or a state looked at, for each second that a busy machine adds.
+    most_requests = case.requests + int(max(took - case.seconds, 0))
+    is_cheap = requests <= most_requests and trace.beats <= most_beats
     is_kept = answer in case.answer.split(" or ") and took < case.seconds + MARGIN and is_cheap
     return None if is_kept else f"{case}: {answer} after {took:.1f} s, {requests} requests and {trace.beats} of beats"
 

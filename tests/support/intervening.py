@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class Intervening(Transport):
     def __init__(self) -> None:
         super().__init__()
+        self.patience = 0.0
+        """Seconds that every request may take at least: more than is left on a clock on which only waiting takes time."""
         self._method = self._end = ""
         self._left = 0
         self._act: Callable[[], object] = lambda: None
@@ -28,7 +30,7 @@ class Intervening(Transport):
         return self._left == 0
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Response:
-        response = super().send(method, url, headers, body, timeout)
+        response = super().send(method, url, headers, body, max(timeout, self.patience))
         if self._left and method == self._method and url.partition("?")[0].endswith(self._end):
             self._left -= 1
             if not self._left:
