@@ -32,7 +32,7 @@ def record(settings: dict[str, Any]) -> Record:
     return Record("row", "organization", settings)
 
 
-# Neither limit on time: the machine may be busy.
+# Without its limits on time: the machine may be busy.
 @hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(OUR_NAMES) | st.text(), anything, max_size=12))
 def test_any_settings_can_be_read_and_every_change_keeps_what_is_not_ours(settings: dict[str, Any]) -> None:
