@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,11 @@ from emulator.processes import function_process
 from tests.support.callers import CONNECTING, Caller
 from tests.support.prepared import PreparedProcess
 from tests.support.servers import wait_for
+from wpp.errors import KeyRefused
+from wpp.provisioning.service import connect
+
+if TYPE_CHECKING:
+    from wpp.runtime import Runtime
 
 HOOK = "https://product.example/functions/v1/wpp-webhook"
 
@@ -46,14 +51,14 @@ def test_a_key_that_is_refused_for_good_is_replaced_once_with_its_webhook(caller
     assert caller.session().webhook == HOOK
 
 
-def test_a_platform_that_refuses_every_key_ends_in_an_error_and_not_in_a_loop(caller: Caller) -> None:
+def test_a_platform_that_refuses_every_key_ends_in_an_error_and_not_in_a_loop(caller: Caller, waiting: Runtime) -> None:
     caller.create()
     caller.stack.platform.invalidate_key(caller.row()["settings"]["wppAccountNumber"])
     refused = Fault("token", status=403, body=b'{"error": "Invalid API key"}', times=None)
     caller.stack.platform_server.inject(refused)
-    answer = caller.create()
-    assert answer.status_code in (502, 504)
-    assert caller.stack.platform_server.count("create") <= 2
+    with pytest.raises(KeyRefused):
+        connect(waiting.begin("wpp-create", "id"), caller.token)
+    assert caller.stack.platform_server.count("create") == 2
 
 
 @pytest.mark.parametrize("function", CONNECTING)

@@ -149,7 +149,7 @@ def test_a_stop_that_hangs_is_a_warning_and_the_next_one_comes_after_twice_the_t
 
 
 @pytest.mark.parametrize("skew", [-7200.0, 7200.0])
-def test_machines_whose_clocks_differ_restart_a_session_a_few_times_and_not_with_each_call(
+def test_machines_whose_clocks_differ_restart_a_session_twice_at_most_and_not_with_each_call(
     caller: Caller, stack: Stack, time: Advancing, patient: Runtime, skew: float
 ) -> None:
     stuck(caller)
@@ -162,5 +162,5 @@ def test_machines_whose_clocks_differ_restart_a_session_a_few_times_and_not_with
         for runtime in (patient, other):
             called(runtime, caller)
     other.close()
-    assert 1 <= caller.session().stops <= 8
+    assert 1 <= caller.session().stops <= 2
     assert caller.session().restarts == 0

@@ -17,7 +17,7 @@ _FENCED = ("create", "start", "stop")
 # As the README promises them, in seconds.
 _DEAD_AFTER = 6.0
 _START_SECONDS = 10.0
-# From learning that one holds a claim to the first beat: a change under way has a second, and a step of the world takes half.
+# The longest from learning of one's claim to the first beat: a second for a change under way, and a step of the world.
 _FIRST_BEAT = 1.6
 
 
@@ -27,8 +27,8 @@ class Claims:
         self.wall_clocks_mattered = False
         """Somebody started a session while a new client's first start was under way: its claim is released beside it, and how
         long others give it depends on their clocks."""
-        self.was_overtaken = False
-        """A claim was taken over whose holder had sent a `create`: only the idempotency key helps then."""
+        self.creators_overtaken = 0
+        """How often a claim was taken over whose holder had sent a `create`: only the idempotency key helps then."""
         self.disconnected_at = float("inf")
         """When the number was disconnected for the first time."""
         self.holder: Actor | None = None
@@ -60,7 +60,7 @@ class Claims:
             return
         if actor is not None and self.holder not in (None, actor):
             self._lost.add(self.holder)
-            self.was_overtaken |= "create" in self.holder.calls
+            self.creators_overtaken += "create" in self.holder.calls
             self._require_death(self.holder, actor, now)
         # What other code brings back is nobody's.
         self._lost.discard(owner)
@@ -68,7 +68,7 @@ class Claims:
 
     def _require_death(self, holder: Actor, actor: Actor, now: float) -> None:
         """A holder may be found dead only without beats: if they were in trouble, or do not know yet that they hold the claim, or
-        have only just learned it, or not any more. And a process knows at once what its own invocations gave up."""
+        have only just learned it, or not any more. A process also knows at once which claims its own invocations gave up."""
         is_dead = now - self._heard >= _DEAD_AFTER and (
             holder.process.troubled_at >= self._heard
             or not holder.is_beating

@@ -105,12 +105,12 @@ class WithForeignWriters(OneOrganization):
 class OnAForgetfulPlatform(OneOrganization):
     """A platform that knows no idempotency keys: only the claim stands between two callers and two clients.
 
-    No response is lost here. Once somebody has sent `create` and is taken over, a second client is the limit that the README
-    states.
+    No response is lost here. Each time that somebody who has sent `create` is taken over, there may be one more client: the limit
+    that the README states.
     """
 
     harmless = frozenset({"lose the request"})
     honours_idempotency_key = False
 
     def most_clients(self) -> int:
-        return 100 if self.world.claims.was_overtaken else 1
+        return 1 + self.world.claims.creators_overtaken
