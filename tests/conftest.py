@@ -1,4 +1,4 @@
-"""One local stack and one process of each function for the whole run; an organization and a user of its own per test."""
+"""A local stack and the functions' processes for each process of pytest; an organization and a user of its own for each test."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith(("SUPABASE_", "WPP_", "AWS_", "CORS_")):
+        if name.startswith(("SUPABASE_", "WPP_", "AWS_", "CORS_")) or name in (
+            "LOG_LEVEL",
+            "FUNCTIONS_DIR",
+            "METRICS_PORT",
+        ):
             monkeypatch.delenv(name)
 
 

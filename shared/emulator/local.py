@@ -67,7 +67,8 @@ class Local:
 def local_stack(port: int, *, show: bool, own: Mapping[str, str], schema_file: Path | None = None) -> Iterator[Local]:
     """Supabase with the functions on `port` and the platform on the one 9 above it, or both on free ones for 0.
 
-    The functions get `own` rather than the stack's values. With `show` their log is printed, and changed code is picked up.
+    The functions get `own` too, except for what would have them call other systems. With `show` their log is printed, and changed
+    code is picked up.
     `schema_file` holds a product's tables in place of ours. Raises CannotStartError.
     """
     ports = (port, port + 9) if port else (0, 0)
@@ -78,7 +79,7 @@ def local_stack(port: int, *, show: bool, own: Mapping[str, str], schema_file: P
     with _seeded(ports, functions_url, schema_file) as stack:
         stack.supabase.auth.token_lifetime = _TOKEN_LIFETIME
         stack.supabase.page = Page(stack).answer
-        with served({**stack.environment(), **own}, functions_port, show=show) as server:
+        with served({**own, **stack.environment()}, functions_port, show=show) as server:
             yield Local(stack, server, _sign_in(stack))
 
 

@@ -9,14 +9,23 @@ import pytest
 import requests
 
 from emulator.local import Local, local_stack
+from emulator.supabase.app import DEMO_ORGANIZATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# What a shell may have exported, as for `make check-platform`.
+REAL_SYSTEMS = {
+    "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_real",
+    "WPP_BASE_URL": "http://127.0.0.1:9",
+    "WPP_SECRET": "real",
+}
+
+
 @pytest.fixture(scope="module")
 def _local() -> Iterator[Local]:
-    with local_stack(0, show=False, own={}) as started:
+    with local_stack(0, show=False, own=REAL_SYSTEMS) as started:
         yield started
 
 
@@ -25,6 +34,13 @@ def local(_local: Local) -> Local:
     requests.post(f"{_local.url}/_page/reset", json={}, timeout=10).raise_for_status()
     _local.stack.platform.settings.qr_delay = 0.3
     return _local
+
+
+def test_the_local_functions_use_the_local_systems_whatever_the_shell_has_exported(local: Local) -> None:
+    bearer = {"Authorization": f"Bearer {local.token}"}
+    answer = requests.post(f"{local.functions_url}/wpp-create", headers=bearer, timeout=20)
+    assert answer.status_code == 200
+    assert len(local.stack.platform.clients_of(DEMO_ORGANIZATION)) == 1
 
 
 def test_calls_at_the_same_time_are_shown_with_their_own_upstream_calls(local: Local) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _answers_wait_for_what_is_done_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a test finds done what its call does, on a busy machine too."""
+    """A test may look at once for what its call does beside the answer, on a busy machine too."""
     monkeypatch.setattr("wpp.runtime._PATIENCE", 20.0)
 
 

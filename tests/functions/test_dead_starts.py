@@ -109,7 +109,6 @@ def test_the_claim_of_a_running_session_is_released_unless_its_holder_wakes_up(
 
     def woken_up() -> None:
         caller.change_settings(wppClaim={**DIED, "beat": 4})
-        stack.supabase.execute("update messenger_integrations set updated_at = now() where id = %s", caller.row()["id"])
 
     for beats_again in (True, False):
         caller.change_settings(wppClaim=DIED)

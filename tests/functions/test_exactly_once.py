@@ -66,13 +66,7 @@ def test_a_row_that_somebody_claims_after_it_was_read_is_not_taken(
     caller.stack.supabase.insert_row(organization_id=caller.organization_id, settings={"theirs": 1})
     theirs = {"id": "somebody's", "beat": 1, "doing": "create"}
 
-    def claimed() -> None:
-        caller.change_settings(wppClaim=theirs)
-        caller.stack.supabase.execute(
-            "update messenger_integrations set updated_at = now() where id = %s", caller.row()["id"]
-        )
-
-    meanwhile.after("GET", "profiles", claimed)
+    meanwhile.after("GET", "profiles", lambda: caller.change_settings(wppClaim=theirs))
     with pytest.raises(CreationInProgress):
         connect(waiting.begin("wpp-create", "id", 5), caller.token)  # less than a claim takes to be found dead
     assert meanwhile.has_happened

@@ -1,8 +1,8 @@
 """What a fault may cost, with the timeouts of production: seconds until the answer, and requests for one call.
 
 The fault matrix has every fault of every call, on shorter deadlines. Here is a sample of them, each on a stack of its own: those
-that take all the time a call has side by side, and the others two at a time, so that they do not slow each other down. The beats
-of a claim are counted apart: their number depends on how long a call takes, and so on how busy the machine is.
+that take all the time a call has side by side, and beside them the others two at a time, so that they are hardly slowed down. The
+beats of a claim are counted apart: their number depends on how long a call takes, and so on how busy the machine is.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Case(NamedTuple):
     """Or one of several, with "or" between them: where all the time goes by, it depends on what is waited for in the end."""
     seconds: float
     requests: int
-    """Without those of beats, and with two where a change of the row may meet a beat."""
+    """At most, not counting those of beats; two of them are for a change of the row that meets a beat."""
 
 
 CASES = (

@@ -1,4 +1,4 @@
-"""Whoever lost the claim while a credential was renewed sends no `create`, `start` or `stop` any more."""
+"""Whoever lost the claim while a credential was renewed sends no `start` or `stop` any more; nor `create`: see test_takeovers."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def test_a_webhook_that_fails_is_a_warning_and_is_registered_by_the_next_process
     assert "webhook" in first.json()["warnings"][0]
     assert caller.session().webhook is None
 
-    assert "warnings" not in caller.provision().json()  # this process does not try it again for a while
+    assert "warnings" not in caller.provision().json()  # another process, which registers it
     assert caller.session().webhook == HOOK
     wait_for(lambda: "wppWebhookPending" not in caller.row()["settings"])
 

@@ -25,16 +25,10 @@ OF_ANOTHER = {"wppApiKey": "key_of_another", "wppAccountNumber": "session_of_ano
 def replace_credentials(caller: Caller) -> None:
     """As other code of the product may, leaving everything else in the row as it is."""
     caller.change_settings(**OF_ANOTHER)
-    caller.stack.supabase.execute(
-        "update messenger_integrations set updated_at = now() where id = %s", caller.row()["id"]
-    )
 
 
 def saved_by_another(caller: Caller, token: str, expires_at: int) -> None:
     caller.change_settings(wppJwtToken=token, wppJwtExpiresAt=expires_at)
-    caller.stack.supabase.execute(
-        "update messenger_integrations set updated_at = now() where id = %s", caller.row()["id"]
-    )
 
 
 def called(caller: Caller) -> None:
@@ -56,7 +50,6 @@ def test_a_stored_token_is_used_but_not_to_its_last_second(caller: Caller, secon
 def test_a_token_that_the_platform_refuses_is_renewed_and_saved(caller: Caller, status: int) -> None:
     caller.create()
     before = caller.row()["settings"]["wppJwtToken"]
-    time.sleep(1)  # tokens of the same second are the same
     caller.stack.platform_server.clear()
     caller.stack.platform_server.inject(Fault("status", status=status, body=b'{"error": "Invalid token"}'))
     assert caller.create().status_code == 200
@@ -74,7 +67,7 @@ def test_a_token_never_takes_the_place_of_one_that_lasts_longer(caller: Caller) 
 
 
 @pytest.mark.parametrize(("outlasts_by", "is_saved"), [(20, False), (40, True)])
-def test_nor_of_one_that_another_process_saved_a_moment_ago(
+def test_a_token_saved_a_moment_ago_is_replaced_only_by_one_that_clearly_outlasts_it(
     caller: Caller, meanwhile: Intervening, outlasts_by: int, *, is_saved: bool
 ) -> None:
     caller.create()
@@ -88,7 +81,7 @@ def test_nor_of_one_that_another_process_saved_a_moment_ago(
     assert (caller.row()["settings"]["wppJwtToken"] != "of.another.process") is is_saved
 
 
-def test_but_of_one_that_the_platform_refuses_it_does(caller: Caller) -> None:
+def test_a_token_takes_the_place_of_one_that_the_platform_refuses(caller: Caller) -> None:
     caller.create()
     later = int((time.time() + 3000) * 1000)
     caller.change_settings(wppJwtToken="of.another.process", wppJwtExpiresAt=later)
@@ -112,7 +105,9 @@ def test_nothing_is_written_onto_credentials_that_somebody_replaced_since_the_ro
     assert (settings["wppJwtToken"], settings["wppPaired"]) == (None, False)
 
 
-def test_nor_under_a_claim_but_the_claim_is_released(caller: Caller, meanwhile: Intervening) -> None:
+def test_only_the_release_is_written_onto_credentials_that_were_replaced_during_a_start(
+    caller: Caller, meanwhile: Intervening
+) -> None:
     caller.create()
     caller.stack.platform.disconnect(caller.session().name)
     caller.change_settings(wppStartedAt=1, wppJwtToken=None, wppJwtExpiresAt=None)

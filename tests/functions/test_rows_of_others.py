@@ -217,5 +217,6 @@ def test_a_number_that_is_switched_off_during_a_call_stays_off(caller: Caller, m
         "state",
         f"update {TABLE} set is_active = false, updated_at = now() where organization_id = '{{0}}'",
     )
-    assert caller.create().status_code == 200
+    answer = caller.create()
+    assert (answer.status_code, answer.json()["status"]) == (200, "starting")
     assert caller.row()["is_active"] is False

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 WEBHOOK_HASH = "8f14c6c91e859f57"
 """Of the default address."""
 Outcome = Any
-"""An answer, an error, something that happens before the answer, or None: only the answer."""
+"""How a call is met: with a response, an error to raise, or something to do before the real response; with None by that alone."""
 BEGIN = 1_800_000_000
 """Seconds since 1970."""
 GET, POST, PATCH = (f"rest.{method}.messenger_integrations" for method in ("GET", "POST", "PATCH"))

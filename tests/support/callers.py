@@ -25,8 +25,8 @@ CREATE, PROVISION = "wpp_create", "wpp_provision"
 CONNECTING = [CREATE, PROVISION]
 """Those that make sure there is a client and a session."""
 DEADLINE_SECONDS = 5.5
-"""Far below the default of 28, so that tests of slow upstreams end soon; above what a healthy call takes on a busy machine.
-No time to make sure that a session is lost (5 seconds), or to find a claim dead (6): tests count on that."""
+"""Far below the default of 28, so that tests of slow upstreams end soon; above what a healthy call takes on a busy machine. Some
+tests rely on it being too short to make sure that a session is lost (5 seconds), or that the holder of a claim is dead (6)."""
 
 
 @dataclass

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def taken(alone: Alone, row: Integration, seconds: float = 28.0) -> tuple[HeldClaim, Tick]:
-    """And what its beats do."""
+    """A claim held on this row, and what each of its beats calls."""
     claim = HeldClaim(alone.begin(seconds), "create")
     assert claim.take(row, lambda _: True)[0]
     alone.calls()

@@ -16,7 +16,7 @@ class Intervening(Transport):
     def __init__(self) -> None:
         super().__init__()
         self.patience = 0.0
-        """Seconds that every request may take at least: more than is left on a clock on which only waiting takes time."""
+        """Seconds, the least timeout of a request: it takes real time, and on a virtual clock there may be next to none left."""
         self._method = self._end = ""
         self._left = 0
         self._act: Callable[[], object] = lambda: None

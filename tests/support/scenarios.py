@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 class Scenario(NamedTuple):
     has_client: bool = False
-    create_starts: bool = False
     recreates: bool = False
     refused: str = ""
     """The call that meets a token which was revoked a moment ago."""
@@ -61,7 +60,7 @@ def at_each_request(
 def begun(
     organization: OneOrganization, scenario: Scenario, *, since_start: float = 20, release: Release = PRESENT
 ) -> tuple[OneOrganization, Actor]:
-    organization.the_world_begins(skews=[0.0, 0.0, 0.0], starts=scenario.create_starts)
+    organization.the_world_begins(skews=[0.0, 0.0, 0.0], starts=False)
     if scenario.has_client:
         Actor(organization.processes[1]).to_the_end()
         organization.log_out()

@@ -205,8 +205,8 @@ def test_the_system_watches_over_connections(transport: Transport, monkeypatch: 
         options["keepalive"] = self.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         options["nodelay"] = self.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         if sys.platform == "linux":
-            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_USER_TIMEOUT):
-                times.append(self.getsockopt(socket.IPPROTO_TCP, option))
+            of_times = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_USER_TIMEOUT)
+            times.extend(self.getsockopt(socket.IPPROTO_TCP, option) for option in of_times)
 
     monkeypatch.setattr(socket.socket, "connect", look)
     with serving(sending(OK)) as server:

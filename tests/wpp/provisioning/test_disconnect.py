@@ -125,7 +125,7 @@ def test_a_start_of_somebody_who_died_is_given_its_time(alone: Alone, row: Integ
     alone.platform.disconnect(alone.session().name)
     alone.write(wppClaim={**THEIRS, "doing": "start"})
     disconnected(alone)
-    # Found dead after seven seconds of waiting; its start may have been sent one second after it was seen.
+    # Found dead after six seconds of waiting; its start may have been sent one second after it was seen.
     calls = alone.calls()
     looks, states = calls.count(GET), calls.count("status")
     assert sum(alone.waits[:looks]) == pytest.approx(6, abs=0.5)

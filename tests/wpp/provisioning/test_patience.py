@@ -1,4 +1,4 @@
-"""How long an answer waits for what runs beside it. Here what has half a second together has none, so that no test takes it."""
+"""How long an answer waits for what runs beside it. The half second for what only helps is zero here: no test spends it."""
 
 from __future__ import annotations
 

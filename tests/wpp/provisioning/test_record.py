@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,18 +10,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from emulator.processes import ROOT
 from wpp.platform.client import Credentials
 from wpp.platform.token import AccessToken
 from wpp.provisioning.record import Claim, Failure, Lost, Record, record_of
-from wpp.supabase.rows import Integration
+from wpp.supabase.rows import OUR_SETTINGS, Integration
 
 CREDENTIALS = Credentials("key_0123456789", "client_1")
 STORED = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1", "wppApiKeyIssuedAt": 1_700_000_000_000}
-OUR_NAMES = [
-    "wppApiKey", "wppAccountNumber", "wppJwtToken", "wppJwtExpiresAt", "wppSubOrgId", "wppApiKeyIssuedAt", "wppClaim",
-    "wppStart", "wppStartedAt", "wppIdempotencyKey", "wppWebhookPending", "wppRequests",
-    "wppWebhookHash", "wppPaired", "wppDisconnected", "wppQrShown", "wppRestarts", "wppLost",
-]  # fmt: skip
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -32,19 +29,27 @@ def record(settings: dict[str, Any]) -> Record:
     return Record("row", "organization", settings)
 
 
-# Without its limits on time: the machine may be busy.
+# Hypothesis may take its time: the machine may be busy.
 @hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.sampled_from(OUR_NAMES) | st.text(), anything, max_size=12))
+@given(st.dictionaries(st.sampled_from(OUR_SETTINGS) | st.text(), anything, max_size=12))
 def test_any_settings_can_be_read_and_every_change_keeps_what_is_not_ours(settings: dict[str, Any]) -> None:
     found = record(settings)
-    foreign = {name: value for name, value in settings.items() if name not in OUR_NAMES}
-    _ = (found.credentials, found.token, found.platform_id, found.is_further_number, found.generation)
+    foreign = {name: value for name, value in settings.items() if name not in OUR_SETTINGS}
+    _ = (found.credentials, found.token, found.platform_id, found.is_further_number, found.generation, found.is_keyed)
     _ = (found.was_paired, found.is_disconnected, found.qr_was_shown, found.restarts, found.lost, found.webhook_hash)
-    _ = (found.idempotency_key, found.claim, found.failure, found.key_issued_at, found.started_at)
+    _ = (
+        found.idempotency_key,
+        found.claim,
+        found.failure,
+        found.key_issued_at,
+        found.started_at,
+        found.webhook_pending,
+    )
     changed = [
         found.claimed(Claim("id", 1, "create"), 1.0),
         found.released(),
         found.released(Failure("id", "code", "problem")),
+        found.begun_with({"wppSubOrgId": "number"}),
         found.completed(CREDENTIALS, 1.0),
         found.with_token(AccessToken("token", 2.0, 1.0)),
         found.with_webhook(None),
@@ -61,7 +66,12 @@ def test_any_settings_can_be_read_and_every_change_keeps_what_is_not_ours(settin
         found.with_requests({}),
     ]
     for after in changed:
-        assert {n: after.settings[n] for n in after.settings if n not in OUR_NAMES} == foreign
+        assert {n: after.settings[n] for n in after.settings if n not in OUR_SETTINGS} == foreign
+
+
+def test_every_name_that_we_store_is_read_also_from_a_row_that_cannot_be_read_whole() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "shared/wpp/provisioning").glob("*.py"))
+    assert set(re.findall(r'"(wpp[A-Z]\w+)"', sources)) == set(OUR_SETTINGS)
 
 
 @pytest.mark.parametrize("settings", [None, [], [1], "text", 5, True, 1e300])

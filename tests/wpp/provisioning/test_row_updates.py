@@ -175,7 +175,7 @@ def test_a_row_that_another_call_has_saved_since_is_caught_up_with(alone: Alone)
     assert ours.row == alone.stored()
 
 
-def test_but_not_with_one_that_may_be_older_than_ours(alone: Alone) -> None:
+def test_a_save_that_may_be_older_than_what_this_call_read_is_not_caught_up_with(alone: Alone) -> None:
     theirs, _ = updates_of(alone, alone.insert(settings=USED))
     theirs.observe(QR)
     theirs.save()
@@ -187,7 +187,7 @@ def test_but_not_with_one_that_may_be_older_than_ours(alone: Alone) -> None:
     assert alone.settings() == {**USED, "wppStartedAt": 7, "wppQrShown": True}
 
 
-def test_nor_with_one_that_needed_no_change_and_was_not_read_again(alone: Alone) -> None:
+def test_a_save_that_needed_no_change_is_not_caught_up_with_as_it_read_nothing_again(alone: Alone) -> None:
     idle, _ = updates_of(alone, alone.insert(settings={**USED, "wppQrShown": True}))
     alone.write(wppQrShown=None, wppStartedAt=7)
     ours, _ = updates_of(alone, alone.stored())

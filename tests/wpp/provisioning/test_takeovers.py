@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 TELLING = [name for name, scenario in SCENARIOS.items() if scenario.refused]
-"""Those with all that the others have."""
+"""The scenarios that end with a refusal: they meet all that the others do."""
 
 
 def others_take_over(organization: OneOrganization, *, to_the_end: bool) -> None:
