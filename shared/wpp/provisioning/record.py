@@ -223,7 +223,7 @@ class Record:
     def begun_with(self, first_settings: Mapping[str, Any]) -> Record:
         """With what its number's row began with, where foreign code wrote something else or nothing in its place."""
         lost = {name: value for name, value in first_settings.items() if not is_header_text(self.settings.get(name))}
-        return self._with({**self.settings, **lost}) if lost else self
+        return self._with({**self.settings, **lost})
 
     def completed(self, credentials: Credentials, now: float) -> Record:
         """With new credentials, and without what belonged to the ones before. The claim stays. `now` in seconds since 1970."""

@@ -250,6 +250,21 @@ def test_a_host_header_does_not_open_the_metrics_to_a_unix_socket(metered: Flask
     check_error(answer, 404, "not_found", NOWHERE)
 
 
+@pytest.mark.usefixtures("metered")
+def test_the_port_is_the_one_that_the_connection_came_in_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as another:
+        port = ours.getsockname()[1]
+        monkeypatch.setenv("METRICS_PORT", str(port))
+        client = application(folder)
+        asked = [
+            client.get(
+                "/metrics", base_url=f"http://10.0.0.7:{named}", environ_overrides={"gunicorn.socket": connection}
+            )
+            for connection, named in ((ours, 80), (another, port))
+        ]
+    assert [answer.status_code for answer in asked] == [200, 404]
+
+
 def test_without_a_port_for_them_there_are_no_metrics(folder: Path) -> None:
     text = "There is no function 'metrics' here"
     check_error(application(folder).get("/metrics", base_url="http://10.0.0.7:9100"), 404, "not_found", text)

@@ -49,6 +49,11 @@ def changed(before: dict[str, Any], change: Callable[[Record], Record]) -> dict[
         ),
         ({"wppClaim": CLAIM, "wppStart": START}, lambda record: record.released(), {}),
         (
+            {"wppSubOrgId": "kept", "wppKeyedBy": 5},
+            lambda record: record.begun_with({"wppSubOrgId": "first", "wppKeyedBy": "key", "wppPaired": "p"}),
+            {"wppSubOrgId": "kept", "wppKeyedBy": "key", "wppPaired": "p"},
+        ),
+        (
             {"wppClaim": CLAIM, "wppStart": START},
             lambda record: record.released(Failure("a", "platform_refused", "no")),
             {"wppClaim": {"failed": "a", "code": "platform_refused", "problem": "no"}},

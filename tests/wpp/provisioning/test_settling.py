@@ -13,7 +13,7 @@ from wpp.platform.state import SessionState, State
 from wpp.provisioning.client import stored_client
 from wpp.provisioning.live_state import with_qr
 from wpp.provisioning.record import Record
-from wpp.provisioning.settling import seconds_left, settled_state
+from wpp.provisioning.settling import await_stop, seconds_left, settled_state
 
 if TYPE_CHECKING:
     from emulator.supabase.app import SupabaseApp
@@ -65,6 +65,14 @@ def test_a_session_for_which_no_time_is_left_says_so(alone: Alone) -> None:
     alone.instead("status", OFFLINE)
     text = "DeadlinePassed: Time ran out while waiting for the session to start; try again"
     assert alone.outcome(lambda: settled(alone, 10, time=0.5)) == text
+
+
+def test_a_stop_for_which_no_time_is_left_says_so(alone: Alone) -> None:
+    alone.instead("status", answer(200, {"status": "connected"}))
+    invocation = alone.begin(0.5)
+    platform = stored_client(invocation, alone.stored()).platform
+    text = "DeadlinePassed: Time ran out while waiting for the session to stop; try again"
+    assert alone.outcome(lambda: await_stop(invocation.upstream, platform)) == text
 
 
 # A state and the QR that was read beside it
