@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-import requests
 
 from emulator.faults import Fault
 from emulator.processes import function_process
 from emulator.stack import Stack
-from tests.support.callers import CREATE, Caller, new_caller
+from tests.support.callers import CREATE, Caller, call_to_death, new_caller
 from tests.support.faults import ROWS, state_problems
 from tests.support.prepared import PreparedProcess
 from tests.support.servers import wait_for
@@ -59,7 +58,7 @@ def kill_at(caller: Caller, function: str, fault: Fault) -> None:
         ThreadPoolExecutor(1) as threads,
     ):
         victim.wait_until_ready()
-        threads.submit(lambda: _call_to_death(victim.url, caller.token))
+        threads.submit(lambda: call_to_death(victim.url, caller.token))
         wait_for(lambda: server.count(fault.call) > awaited)
         victim.kill()
     server.clear_faults()
@@ -94,11 +93,6 @@ def problems_after_a_killed_disconnection(step: str, skip: int, *, after_effect:
         if session != before:
             problems.append("another session")
         return problems + state_problems(caller, session)
-
-
-def _call_to_death(url: str, token: str) -> None:
-    with suppress(requests.RequestException):
-        requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
 
 def problems_of(cell: partial[list[str]]) -> list[str]:

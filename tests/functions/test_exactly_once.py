@@ -100,7 +100,7 @@ def test_a_running_session_is_never_started_again(caller: Caller) -> None:
     for _ in range(3):
         caller.create()
         caller.provision()
-    session = caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
+    session = caller.session()
     assert (session.starts, session.restarts) == (1, 0)
 
 
@@ -108,14 +108,14 @@ def test_a_running_session_is_never_started_again(caller: Caller) -> None:
 def test_an_offline_session_is_started_and_its_webhook_registered(caller: Caller, function: str) -> None:
     caller.stack.platform.settings.create_starts = False
     caller.call(function)
-    session = caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
+    session = caller.session()
     assert (session.starts, session.restarts) == (1, 0)
     assert session.webhook == "https://product.example/functions/v1/wpp-webhook"
 
 
 def test_the_webhook_of_a_new_session_is_registered(caller: Caller) -> None:
     caller.create()
-    session = caller.stack.platform.sessions[caller.row()["settings"]["wppAccountNumber"]]
+    session = caller.session()
     assert session.webhook == "https://product.example/functions/v1/wpp-webhook"
 
 

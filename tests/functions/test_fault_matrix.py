@@ -24,7 +24,7 @@ import pytest
 
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
-from emulator.stack import Stack
+from emulator.stack import WPP_SECRET, Stack
 from tests.support.callers import CONNECTING, CREATE, Caller, new_caller
 from tests.support.faults import FAULTS, ROWS, TWINS, end_problems
 from tests.support.servers import wait_for
@@ -238,7 +238,7 @@ def test_every_fault_of_every_call_loses_and_doubles_nothing(lanes: queue.Simple
         pytest.fail("\n".join(broken), pytrace=False)
     outputs = [lanes.get() for _ in range(LANES)]
     for lane in outputs:
-        secrets = [lane.stack.supabase.service_role_key, lane.stack.supabase.anon_key, "wpp-local-secret"]
+        secrets = [lane.stack.supabase.service_role_key, lane.stack.supabase.anon_key, WPP_SECRET]
         secrets += lane.tokens + [creation.api_key for creation in lane.stack.platform.creations]
         secrets += [client.api_key for client in lane.stack.platform.clients]
         secrets += [qr for session in lane.stack.platform.sessions.values() for qr in session.qrs.values()]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 
 from emulator.faults import Fault
 from emulator.processes import free_port, server_process
 from tests.support.advancing import Advancing
+from tests.support.callers import call_to_death
 from tests.support.restarts import AFTER, ROWS, called, stuck
 from tests.support.servers import wait_for
 from wpp.clock import Ticker
@@ -195,7 +195,7 @@ def test_a_restart_that_was_killed_is_finished_once_and_the_next_one_comes_after
     server.inject(Fault(step, "hang", after_effect=after_effect, times=None))
     with server_process(caller.stack.environment(), free_port()) as victim, ThreadPoolExecutor(1) as threads:
         victim.wait_until_ready()
-        threads.submit(_call_to_death, f"{victim.url}/wpp-create", caller.token)
+        threads.submit(call_to_death, f"{victim.url}/wpp-create", caller.token)
         wait_for(lambda: server.count(step))
         victim.kill()
     server.clear_faults()
@@ -214,11 +214,6 @@ def test_a_restart_that_was_killed_is_finished_once_and_the_next_one_comes_after
     assert session.stops == was_stopped + 1
     assert session.restarts == 0
     assert "wppClaim" not in caller.row()["settings"]
-
-
-def _call_to_death(url: str, token: str) -> None:
-    with suppress(requests.RequestException):
-        requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
 
 @pytest.mark.parametrize("is_started_again", [False, True])

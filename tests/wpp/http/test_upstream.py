@@ -58,7 +58,7 @@ def test_the_delay_is_jittered_grows_and_is_never_shorter_than_asked_for() -> No
 def test_a_read_is_repeated_after_a_passing_fault(stack: Stack, upstream: Upstream, fault: Fault) -> None:
     stack.supabase_server.inject(fault)
     assert get(upstream, stack).status == 200
-    fault.times = 1
+    fault.times = 1  # again, for another run of this test in the same process
 
 
 def test_what_must_not_be_repeated_is_not(stack: Stack, upstream: Upstream) -> None:

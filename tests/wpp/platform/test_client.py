@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.faults import Fault
+from emulator.stack import WPP_SECRET
 from wpp.errors import KeyRefused, UpstreamBroken, UpstreamError, UpstreamRefused
 from wpp.platform.client import Credentials, WppClient, create_client
 from wpp.platform.state import State
@@ -53,7 +54,7 @@ def test_create_is_asked_with_the_secret_and_the_idempotency_key(stack: Stack, i
 
     (received,) = [r for r in stack.platform_server.received if r.call == "create"]
     assert received.request.json() == {"organizationId": organization_id}
-    assert received.request.headers["authorization"] == "Bearer wpp-local-secret"
+    assert received.request.headers["authorization"] == f"Bearer {WPP_SECRET}"
     assert str(uuid.UUID(received.request.headers["idempotency-key"])) == received.request.headers["idempotency-key"]
     (stored,) = stack.platform.clients_of(organization_id)
     assert credentials == Credentials(stored.api_key, stored.session)
