@@ -47,7 +47,7 @@ test: .venv/.dev $(if $(NPM),.venv/.tsc)  ## format, lint, types, import rules, 
 	@$(MAKE) --no-print-directory -j2 check unit || { \
 	  echo "make test: what failed is above; make check repeats the check alone" >&2; exit 1; }
 
-check: .venv/.dev $(if $(NPM),.venv/.tsc)
+check: .venv/.dev $(if $(NPM),.venv/.tsc)  ## the quick half of `make test`: format, lint, types and import rules
 	@$(BIN)/python -m tests.inventory
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
