@@ -171,6 +171,14 @@ def test_a_row_that_is_deleted_while_its_lost_session_is_asked_for_comes_back(al
 # Further numbers
 
 
+def test_a_further_number_never_gets_the_client_of_another(alone: Alone) -> None:
+    primary = alone.connected_before()
+    given = {"apiKey": "key_0123456789", "session": primary.settings["wppAccountNumber"]}
+    alone.instead("create", answer(201, given))
+    error = alone.outcome(lambda: connected(alone, options=ADD, idempotency_key="1"))
+    assert error == f"UpstreamRefused: WPP Platform gave the client that row {primary.id} has already (create)"
+
+
 def test_each_key_is_a_further_number_of_its_own(alone: Alone) -> None:
     primary = connected(alone)
     first, other, again = [connected(alone, options=ADD, idempotency_key=key) for key in ("1", "2", "1")]

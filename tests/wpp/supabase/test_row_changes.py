@@ -91,11 +91,17 @@ def test_a_change_is_one_conditional_request(table: Table) -> None:
     assert received.request.headers["prefer"] == "return=representation"
 
 
-def test_a_row_that_was_never_changed_is_changed_while_it_still_was_not(table: Table) -> None:
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [(ROW._replace(updated_at=None), "updated_at"), (ROW._replace(organization_id=""), "organization_id")],
+)
+def test_a_row_without_one_of_these_is_changed_only_while_it_still_has_none(
+    table: Table, row: Integration, name: str
+) -> None:
     table.answers(changes=[[DONE]])
-    table.rows.change(ROW._replace(updated_at=None), unless_done)
+    table.rows.change(row, unless_done)
     (received,) = table.stack.supabase_server.received
-    assert dict(parse_qsl(received.request.query))["updated_at"] == "is.null"
+    assert dict(parse_qsl(received.request.query))[name] == "is.null"
 
 
 @pytest.mark.parametrize(
