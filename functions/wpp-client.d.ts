@@ -76,9 +76,13 @@ export interface WppClient {
   status(integrationId?: string, options?: WppCallOptions): Promise<WppState>;
   /** Looks until the number is connected. Throws what a retry cannot mend. A disconnected number stays so until `connect`. */
   watch(integrationId?: string, options?: WppWatchOptions): AsyncGenerator<WppState | WppRetrying, void, undefined>;
-  /** For a click: a further number; the same one until it is connected, or given up by `disconnect` or `giveUp`. */
+  /**
+   * For a click: a further number; the same one until it is connected, or given up by `disconnect` or `giveUp`. If it was connected
+   * unseen, as in another tab, the answer is `connected` once more, and the next click adds one. Its key is in the tab's storage: a
+   * number whose tab is closed before the scan is found again by its id alone.
+   */
   addNumber(options?: WppCallOptions): Promise<WppState>;
-  /** The next `addNumber` adds another number, although this one was not connected. */
+  /** The next `addNumber` adds another number, although this one was not connected. Also for when the user signs out. */
   giveUp(): void;
   /** Stops the session and unlinks the phone. `connect` with the same id connects the number again. */
   disconnect(integrationId?: string, options?: WppCallOptions): Promise<WppState>;

@@ -3,6 +3,8 @@
 const SOON = 2000; // milliseconds between two looks while a QR is awaited or shown
 const SETTLED = 10_000; // …at a number that is connected or disconnected
 const LONGEST = 30_000; // …after failures
+const LONGEST_ASKED_FOR = 300_000; // …where an answer asks for it: the functions never ask for more
+const NO_ANSWER = 65_000; // after which a call is lost: gateways end it after a minute
 const PENDING = "wpp-client:pending-number"; // in the tab's storage: the number that is being added
 
 export class WppError extends Error {
@@ -20,20 +22,39 @@ export class WppError extends Error {
 }
 
 /** @type {typeof import("./wpp-client.js").createWppClient} */
-export const createWppClient = (supabase, { storage = tabStorage() } = {}) => {
+export const createWppClient = (supabase, { storage: given = tabStorage() } = {}) => {
+  const storage = forgiving(given);
+
   /** @param {string} name @param {object} body @param {{ headers?: Record<string, string>, signal?: AbortSignal }} options */
   async function call(name, body, { headers, signal }) {
     signal?.throwIfAborted();
-    const { data, error } = await supabase.functions.invoke(name, { body, headers, signal });
-    signal?.throwIfAborted();
-    if (error || data?.success !== true) throw await failure(error);
-    const state = stateOf(data);
-    if (state.status === "connected") forget(state.integrationId);
-    return state;
+    const ending = new AbortController();
+    const end = () => ending.abort(signal?.reason);
+    const timer = setTimeout(end, NO_ANSWER);
+    signal?.addEventListener("abort", end, { once: true });
+    try {
+      const { data, error } = await supabase.functions.invoke(name, { body, headers, signal: ending.signal });
+      const problem = error || data?.success !== true ? await failure(error) : null;
+      signal?.throwIfAborted();
+      if (problem) throw problem;
+      const state = stateOf(data);
+      if (state.status === "connected") forget(state.integrationId);
+      return state;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+    }
   }
 
-  /** @returns {{ key: string, id: string | null } | null} */
-  const pending = () => JSON.parse(storage.getItem(PENDING) ?? "null");
+  /** @returns {{ key: string, id: string | null } | null} null also for what somebody else wrote there */
+  const pending = () => {
+    try {
+      const found = JSON.parse(storage.getItem(PENDING) ?? "null");
+      return typeof found?.key === "string" ? found : null;
+    } catch {
+      return null;
+    }
+  };
 
   /** @param {string | null} id */
   const forget = (id) => {
@@ -53,8 +74,9 @@ export const createWppClient = (supabase, { storage = tabStorage() } = {}) => {
       const key = pending()?.key ?? randomKey();
       storage.setItem(PENDING, JSON.stringify({ id: null, ...pending(), key }));
       const state = await call("wpp-create", { add_new: true }, { headers: { "Idempotency-Key": key }, signal });
+      if (pending()?.key !== key) return state; // given up meanwhile
       if (state.status === "connected") storage.removeItem(PENDING);
-      else if (pending()?.key === key) storage.setItem(PENDING, JSON.stringify({ key, id: state.integrationId }));
+      else storage.setItem(PENDING, JSON.stringify({ key, id: state.integrationId }));
       return state;
     },
 
@@ -95,13 +117,15 @@ const stateOf = (answer) => ({
 async function failure(error) {
   const response = typeof error?.context?.json === "function" ? error.context : null;
   const body = await response?.json().catch(() => null);
+  const own = body?.success === false ? body : null; // else a gateway's
   const status = response?.status ?? 0;
-  return new WppError(body?.error ?? body?.message ?? error?.message ?? "the answer is not one of the functions'", {
-    code: body?.code ?? null,
+  const messages = [own?.error, body?.message, error?.message, "the answer is not one of the functions'"];
+  return new WppError(messages.find((message) => message && typeof message === "string"), {
+    code: own?.code ?? null,
     status,
-    retryable: body?.retryable ?? (status === 0 || status === 408 || status === 429 || status >= 500),
+    retryable: own?.retryable ?? (status === 0 || status === 408 || status === 429 || status >= 500),
     retryAfter: seconds(response?.headers.get("retry-after")),
-    requestId: body?.request_id ?? response?.headers.get("x-request-id") ?? null,
+    requestId: own?.request_id ?? response?.headers.get("x-request-id") ?? null,
   });
 }
 
@@ -120,7 +144,10 @@ function retrying(error) {
 
 /** @param {import("./wpp-client.js").WppState | import("./wpp-client.js").WppRetrying} state @param {number} failures in a row */
 function untilNext(state, failures, /** @type {number} */ interval) {
-  if (state.status === "retrying") return Math.max((state.error.retryAfter ?? 0) * 1000, Math.min(interval * 2 ** (failures - 1), LONGEST));
+  if (state.status === "retrying") {
+    const askedFor = Math.min((state.error.retryAfter ?? 0) * 1000, LONGEST_ASKED_FOR);
+    return Math.max(askedFor, interval, Math.min(interval * 2 ** (failures - 1), LONGEST));
+  }
   return state.status === "connected" || state.status === "disconnected" ? Math.max(interval, SETTLED) : interval;
 }
 
@@ -144,4 +171,35 @@ function tabStorage() {
   const kept = /** @type {Map<string, string>} */ (new Map());
   const getItem = (/** @type {string} */ name) => kept.get(name) ?? null;
   return { getItem, setItem: (name, value) => void kept.set(name, value), removeItem: (name) => void kept.delete(name) };
+}
+
+/**
+ * In memory instead where the storage is full or breaks: the same number is then only not found again after a reload.
+ * @param {import("./wpp-client.js").WppStorage} storage @returns {import("./wpp-client.js").WppStorage}
+ */
+function forgiving(storage) {
+  const kept = /** @type {Map<string, string>} */ (new Map());
+  return {
+    getItem(name) {
+      try {
+        return kept.get(name) ?? storage.getItem(name);
+      } catch {
+        return null;
+      }
+    },
+    setItem(name, value) {
+      kept.delete(name);
+      try {
+        storage.setItem(name, value);
+      } catch {
+        kept.set(name, value);
+      }
+    },
+    removeItem(name) {
+      kept.delete(name);
+      try {
+        storage.removeItem(name);
+      } catch { /* then it is not there either */ }
+    },
+  };
 }

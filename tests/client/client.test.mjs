@@ -14,6 +14,7 @@ const server = createServer(async (request, response) => {
   const { status = 200, headers = {}, text, hang, ...json } = answers.length > 1 ? answers.shift() : answers[0];
   if (hang) return hang();
   if (status === 0) return request.socket.destroy();
+  if (json.endless) return response.writeHead(status, { "content-type": "application/json" }).write("{");
   response.writeHead(status, { "content-type": text ? "text/html" : "application/json", ...headers });
   response.end(text ?? JSON.stringify({ success: status === 200, ...json.body }));
 });
@@ -25,6 +26,7 @@ const client = () => createWppClient({ functions: new FunctionsClient(`http://12
 const state = (status, more = {}) => ({ body: { status, integration_id: "n1", ...more } });
 const failed = (status, body, headers) => ({ status, body, headers });
 const FAST = { interval: 1 };
+const NO_ANSWER = 65_000; // milliseconds
 
 beforeEach(() => {
   requests = [];
@@ -40,7 +42,7 @@ async function watched(options) {
 
 test("the pauses: Retry-After, longer after each failure, long once it is settled", async (context) => {
   const waits = [];
-  const answers = ["60", null, null, null, null, null, "qr_pending", null, "disconnected", "connected", "qr_pending", "qr_issued"];
+  const answers = ["60", "86400000", null, null, null, null, "qr_pending", null, "disconnected", "connected", "qr_pending", "qr_issued"];
   const busy = (retryAfter) => new Response("{}", { status: 503, headers: retryAfter ? { "retry-after": retryAfter } : {} });
   const invoke = async () => {
     const answer = answers.shift();
@@ -48,11 +50,11 @@ test("the pauses: Retry-After, longer after each failure, long once it is settle
     return { data: null, error: { context: answers.length ? busy(answer) : new Response("{}", { status: 401 }) } };
   };
   // Without sockets, and before any test with them: their own timers would be among the waits.
-  context.mock.method(globalThis, "setTimeout", (resume, wait) => (waits.push(wait), setImmediate(resume)));
+  context.mock.method(globalThis, "setTimeout", (resume, wait) => wait === NO_ANSWER || (waits.push(wait), setImmediate(resume)));
   await assert.rejects(async () => {
     for await (const found of createWppClient({ functions: { invoke } }, { storage }).watch("n1", { keepWatching: true })) void found;
   });
-  assert.deepEqual(waits, [60_000, 4000, 8000, 16_000, 30_000, 30_000, 2000, 2000, 10_000, 10_000, 2000, 2000]);
+  assert.deepEqual(waits, [60_000, 300_000, 8000, 16_000, 30_000, 30_000, 2000, 2000, 10_000, 10_000, 2000, 2000]);
 });
 
 test("a click calls wpp-create, and its answer has one shape", async () => {
@@ -97,6 +99,26 @@ for (const [header, seconds] of [["7", 7], [new Date(Date.now() + 3_600_000).toU
     answers = [failed(503, { retryable: true }, { "retry-after": header })];
     const { retryAfter } = await client().status().catch((error) => error);
     assert.ok(retryAfter === seconds || (seconds > 60 && Math.abs(retryAfter - seconds) < 60), String(retryAfter));
+  });
+
+test("somebody else's answer is told as theirs", async () => {
+  for (const [body, message] of [
+    [{ code: 401, message: "Invalid JWT" }, "Invalid JWT"],
+    [{ code: "SUPABASE_EDGE_RUNTIME_ERROR", retryable: true, request_id: 5, error: { message: "boom" } }, "Edge Function returned a non-2xx status code"],
+  ]) {
+    answers = [failed(403, { success: undefined, ...body })];
+    const error = await client().status().catch((error) => error);
+    assert.deepEqual([error.message, error.code, error.status, error.retryable, error.requestId], [message, null, 403, false, null]);
+  }
+});
+
+for (const part of ["an answer", "the body of an error"])
+  test(`a call without ${part} ends after a minute, and may be tried again`, async (context) => {
+    const wait = globalThis.setTimeout;
+    context.mock.method(globalThis, "setTimeout", (resume, time, ...more) => wait(resume, time === NO_ANSWER ? 50 : time, ...more));
+    answers = [part === "an answer" ? { hang: () => {} } : { status: 503, endless: true }];
+    const error = await client().status().catch((error) => error);
+    assert.deepEqual([error instanceof WppError, error.status, error.retryable], [true, part === "an answer" ? 0 : 503, true]);
   });
 
 test("a signal ends a watch that waits, and a call that is under way", async () => {
@@ -170,6 +192,37 @@ test("a key that was given up does not come back with a late answer; a number th
   answers = [state("connected")];
   await wpp.addNumber();
   assert.equal(storage.kept.size, 0);
+  const late = wpp.addNumber();
+  wpp.giveUp();
+  storage.setItem("wpp-client:pending-number", JSON.stringify({ key: "of the next one", id: "n2" }));
+  await late;
+  assert.equal(storage.kept.size, 1);
+});
+
+test("a storage that is full, breaks or holds something else keeps nobody from a number", async () => {
+  const fail = () => {
+    throw new Error("QuotaExceededError");
+  };
+  const full = { ...storage, setItem: fail };
+  for (const broken of [full, { getItem: fail, setItem: fail, removeItem: fail }]) {
+    storage = broken;
+    requests = [];
+    const wpp = client();
+    answers = [state("starting")];
+    await wpp.addNumber();
+    await wpp.addNumber();
+    answers = [state("connected")];
+    await wpp.status("n1");
+    await wpp.addNumber();
+    const keys = requests.filter(({ key }) => key).map(({ key }) => key);
+    assert.deepEqual(keys.map((key) => keys.indexOf(key)), [0, 0, 2]);
+  }
+  for (const text of ["{", "5", '"text"', '{"key":5}']) {
+    const kept = new Map([["wpp-client:pending-number", text]]);
+    storage = { getItem: (name) => kept.get(name), setItem: (name, value) => kept.set(name, value), removeItem: (name) => kept.delete(name) };
+    assert.equal((await client().status("n1")).status, "connected");
+    assert.equal((await client().addNumber()).status, "connected");
+  }
 });
 
 test("without sessionStorage the key is kept in memory", async () => {

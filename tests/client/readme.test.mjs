@@ -74,3 +74,16 @@ test("the browser client shows each state and ends connected; signed out, it sho
   await client.connectNumber();
   assert.deepEqual(seen.at(-1).slice(0, 2), ["Unauthorized", "invalid_token"]);
 });
+
+test("at another address, each call comes from the user who is signed in", async () => {
+  const { wpp } = await import("./elsewhere.mjs");
+  const organizations = [];
+  for (const _ of [1, 2]) {
+    await signIn(client.supabase);
+    organizations.push((await wpp.connect()).integrationId);
+    await client.supabase.auth.signOut();
+    const problem = await wpp.connect().catch((error) => error);
+    assert.deepEqual([problem.status, problem.code], [401, "missing_authorization"]);
+  }
+  assert.equal(new Set(organizations).size, 2);
+});

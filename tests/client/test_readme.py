@@ -39,15 +39,21 @@ def test_the_examples_of_the_readme(stack: Stack, tmp_path: Path, monkeypatch: p
     (tmp_path / "node_modules").symlink_to(libraries)
     for name in ("functions/wpp-client.js", "tests/client/readme.test.mjs"):
         shutil.copy(ROOT / name, tmp_path)
-    plain, client, _ = re.findall(r"```js\n(.+?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    plain, client, elsewhere = re.findall(
+        r"```js\n(.+?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     for name, example in {"plain": plain, "client": client}.items():
         (tmp_path / f"{name}.mjs").write_text(example + "export { supabase };\n", encoding="utf-8")
+    needed = 'import { createWppClient } from "./wpp-client.js";\nimport { supabase } from "./client.mjs";\n'
+    at_stack = re.sub(r'"https://….+?"', "process.env.FUNCTIONS_URL", elsewhere)
+    (tmp_path / "elsewhere.mjs").write_text(f"{needed}{at_stack}export {{ wpp }};\n", encoding="utf-8")
     (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
-    env = {**os.environ, **stack.environment(), "PEOPLE": json.dumps([person(stack) for _ in range(3)])}
+    env = {**os.environ, **stack.environment(), "PEOPLE": json.dumps([person(stack) for _ in range(5)])}
     with server_process(stack.environment() | {"WPP_DEADLINE_SECONDS": "5"}, free_port()) as server:
         server.wait_until_ready()
+        env["FUNCTIONS_URL"] = server.url
         monkeypatch.setattr(stack.supabase, "functions_url", server.url)
         command = ["node", "--test-reporter=tap", str(tmp_path / "readme.test.mjs")]
         run = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "\n# pass 4\n" in run.stdout
+    assert "\n# pass 5\n" in run.stdout
