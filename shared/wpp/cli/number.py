@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def create(invocation: Invocation, options: argparse.Namespace) -> Result:
     number = primary_number(options.organization)
-    row = number.find(invocation.rows.of_organization(options.organization))
-    client = Creation(invocation, number).obtain(row)
+    rows = invocation.rows.of_organization(options.organization)
+    client = Creation(invocation, number, others=rows).obtain(number.find(rows))
     session, state = running_session(invocation, number, client)
     return Result({**_described(session.row), "created": client.was_created, "status": state.state.value})
 

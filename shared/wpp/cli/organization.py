@@ -29,7 +29,7 @@ def list_numbers(invocation: Invocation, options: argparse.Namespace) -> Result:
 
 
 def retire_numbers(invocation: Invocation, options: argparse.Namespace) -> Result:
-    rows = _rows(invocation, options)
+    rows = left = _rows(invocation, options)
     if options.integration is not None:
         rows = [row for row in rows if row.id == options.integration]
         if not rows:
@@ -38,7 +38,11 @@ def retire_numbers(invocation: Invocation, options: argparse.Namespace) -> Resul
         raise WrongUsage(
             f"organization {options.organization} has {len(rows)} numbers: name one with --integration, or --all"
         )
-    retired = [retire(_next(invocation), row) for row in rows]
+    retired = []
+    for row in rows:
+        retired.append(retire(_next(invocation), row, left))
+        if retired[-1].result != "not retired":
+            left = [other for other in left if other.id != row.id]
     numbers = [
         {"integration": one.row.id, "session": session_of(one.row), "result": one.result, "problem": one.problem}
         for one in retired

@@ -35,7 +35,12 @@ def is_in_use(record: Record, *, is_active: bool) -> bool:
 
 
 def _was_begun(record: Record) -> bool:
-    """Whether it was us who began the row of a number without credentials: rows of ours are inactive until there are some."""
+    """Whether it was us who began the row of a number without credentials: rows of ours are inactive until there are some.
+
+    One that had some, which others have removed, was finished.
+    """
+    if record.key_issued_at is not None or record.webhook_hash is not None:
+        return False
     is_derived = record.row_id == primary_number(record.organization_id).row_id
     has_traces = record.claim or record.failure or record.is_further_number or "wppIdempotencyKey" in record.settings
     return is_derived or bool(has_traces)

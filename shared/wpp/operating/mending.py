@@ -1,6 +1,6 @@
 """What is done about the findings of one number: what a call of the functions would do next, and nothing that they would not.
 
-No phone is ever logged out, and nothing is started that was disconnected or deactivated.
+Only a disconnection that was begun and cut off logs a phone out, and nothing is started that was disconnected or deactivated.
 """
 
 from __future__ import annotations
@@ -38,14 +38,22 @@ def mend(invocation: Invocation, seen: Examination) -> None:
             _release(invocation, row)
     elif record.credentials is None:
         _finish(invocation, row)
-    elif doing == "recreate" and not (seen.state and seen.state.state in _LINKED):
+    elif doing == "recreate" and _may_be_recreated(seen):
         # The platform may have created the new client already: the same idempotency key brings it here.
-        client = Creation(invocation, number_of(row), replacing=row, may_insert=False).obtain(row)
-        running_session(invocation, number_of(row), client)
+        rows = invocation.rows.of_organization(row.organization_id)
+        creation = Creation(invocation, number_of(row), replacing=row, stop_first=True, may_insert=False, others=rows)
+        running_session(invocation, number_of(row), creation.obtain(row))
     elif doing or seen.kinds & _MENDED_BY_A_CALL:
         running_session(invocation, number_of(row), stored_client(invocation, row))
     else:
         _update(invocation, seen)
+
+
+def _may_be_recreated(seen: Examination) -> bool:
+    """Whether no phone is linked, for certain: else the key would be lost that reaches it."""
+    if seen.state is None or seen.state.state in _LINKED:
+        return False
+    return seen.state.state is State.ENDED or not record_of(seen.row).was_paired
 
 
 def _release(invocation: Invocation, row: Integration) -> None:
@@ -61,11 +69,12 @@ def _release(invocation: Invocation, row: Integration) -> None:
 
 def _finish(invocation: Invocation, row: Integration) -> None:
     """Has the client created, or hears of the one that was, unless another row stands for the number by now."""
+    rows = invocation.rows.of_organization(row.organization_id)
     if not record_of(row).is_further_number:
-        primary = primary_number(row.organization_id).find(invocation.rows.of_organization(row.organization_id))
+        primary = primary_number(row.organization_id).find(rows)
         if primary is None or primary.id != row.id:
             return
-    client = Creation(invocation, number_of(row), may_insert=False).obtain(row)
+    client = Creation(invocation, number_of(row), may_insert=False, others=rows).obtain(row)
     running_session(invocation, number_of(row), client)
 
 

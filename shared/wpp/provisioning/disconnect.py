@@ -44,16 +44,20 @@ def disconnect(invocation: Invocation, access_token: str, target: Target) -> Int
     return disconnect_row(invocation, row)
 
 
-def disconnect_row(invocation: Invocation, row: Integration, *, though_refused: bool = False) -> Integration:
+def disconnect_row(
+    invocation: Invocation, row: Integration, *, though_refused: bool = False, stops: bool = True
+) -> Integration:
     """The same for a row of any organization. With `though_refused`, the row is deactivated also if the platform refuses to stop
-    the session, as with a key that it does not take any more; a warning says so.
+    the session, as with a key that it does not take any more; a warning says so. Without `stops`, the session goes on.
     """
     claim = HeldClaim(invocation, "disconnect")
     try:
         while True:
             held, settling = _claimed(invocation, claim, row)
             try:
-                return _disconnected(invocation, claim, held, settling, though_refused=though_refused)
+                if stops and record_of(held).credentials is not None:
+                    _stop(invocation, claim, held, settling, though_refused=though_refused)
+                return claim.change(lambda record: record.disconnected(), active=False, release=True)
             except ClaimLost:
                 claim.drop()
                 claim, row = HeldClaim(invocation, "disconnect"), held
@@ -90,25 +94,17 @@ def _claimed(invocation: Invocation, claim: HeldClaim, row: Integration) -> tupl
             raise CreationInProgress(retry_after=math.ceil(DEAD_AFTER)) from error
 
 
-def _disconnected(
-    invocation: Invocation, claim: HeldClaim, row: Integration, settling: float, *, though_refused: bool
-) -> Integration:
-    if record_of(row).credentials is not None:
-        try:
-            _stop(invocation, claim, row, settling)
-        except SessionGone:
-            pass  # the platform does not know it, so it does not run
-        except UpstreamRefused as error:
-            if not though_refused or error.system != "platform":
-                raise
-            invocation.warn(f"the session could not be stopped: {error}")
-    return claim.change(lambda record: record.disconnected(), active=False, release=True)
-
-
-def _stop(invocation: Invocation, claim: HeldClaim, row: Integration, settling: float) -> None:
+def _stop(invocation: Invocation, claim: HeldClaim, row: Integration, settling: float, *, though_refused: bool) -> None:
     """Stops the session, after a start that was just sent has taken effect: sent before it, the stop would be undone."""
-    client = stored_client(invocation, row)
-    ensure_token(invocation, client)
-    if settling > 0:
-        settled_state(invocation.upstream, client.platform, settling, unknown_is_ended=True)
-    client.platform.stop(fence=claim.confirm)
+    try:
+        client = stored_client(invocation, row)
+        ensure_token(invocation, client)
+        if settling > 0:
+            settled_state(invocation.upstream, client.platform, settling, unknown_is_ended=True)
+        client.platform.stop(fence=claim.confirm)
+    except SessionGone:
+        pass  # the platform does not know it, so it does not run
+    except UpstreamRefused as error:
+        if not though_refused or error.system != "platform":
+            raise
+        invocation.warn(f"the session could not be stopped: {error}")

@@ -69,11 +69,11 @@ def primary_row(rows: Iterable[Integration]) -> Integration | None:
 def _precedence(row: Integration) -> tuple[bool, bool, bool, str, str]:
     """The same for everybody who looks, so that nobody creates on another row at the same time.
 
-    A row with credentials, or with somebody at work on them, goes before a later one without.
+    A row with credentials, or else one with somebody at work on them, goes before a later one without.
     """
     record = record_of(row)
-    is_main = row.is_primary and row.is_active
-    return record.credentials is None, record.claim is None, not is_main, row.created_at, row.id
+    has_none, is_main = record.credentials is None, row.is_primary and row.is_active
+    return has_none, has_none and record.claim is None, not is_main, row.created_at, row.id
 
 
 def primary_number(organization_id: str) -> Number:

@@ -105,7 +105,54 @@ def test_of_an_organization_that_leaves_all_that_can_be_is_stopped_and_the_rest_
     ] * 4
     assert [fleet.stack.platform.state(fleet.session(row_id)) for row_id in (first, second)] == ["offline"] * 2
     again = run(fleet.stack, "retire", organization_id, "--all", "--json")
-    assert (again.returncode, {number["result"] for number in numbers(again).values()}) == (DONE, {"retired before"})
+    assert again.returncode == LEFT
+    assert {row_id: number["result"] for row_id, number in numbers(again).items()} == {
+        first: "retired before",
+        second: "retired before",
+        refused: "not stopped",
+        unfinished: "not stopped",
+    }
+
+
+def test_a_stop_that_was_refused_is_tried_again(fleet: Fleet) -> None:
+    row_id = fleet.connect()
+    organization_id = fleet.row(row_id)["organization_id"]
+    fleet.stack.platform_server.inject(Fault("stop", status=403, times=None))
+    results = []
+    for _ in range(2):
+        ran = run(fleet.stack, "retire", organization_id, "--json")
+        results.append((ran.returncode, numbers(ran)[row_id]["result"], fleet.row(row_id)["is_active"]))
+    fleet.stack.platform_server.clear_faults()
+    for _ in range(2):
+        ran = run(fleet.stack, "retire", organization_id, "--json")
+        results.append((ran.returncode, numbers(ran)[row_id]["result"], fleet.row(row_id)["is_active"]))
+    assert results == [
+        (LEFT, "not stopped", False),
+        (LEFT, "not stopped", False),
+        (DONE, "retired", False),
+        (DONE, "retired before", False),
+    ]
+    assert fleet.session(row_id).stops == 1
+
+
+def test_a_row_with_the_session_of_another_is_retired_and_the_session_goes_on(fleet: Fleet) -> None:
+    row_id = fleet.connect()
+    fleet.pair(row_id)
+    organization_id = fleet.row(row_id)["organization_id"]
+    copy = fleet.insert(organization_id, is_primary=False, is_active=True, settings=fleet.settings(row_id))
+    ran = run(fleet.stack, "retire", organization_id, "--integration", copy, "--json")
+    assert (ran.returncode, numbers(ran)[copy]["result"]) == (DONE, "retired")
+    assert numbers(ran)[copy]["problem"] == f"its session goes on: row {row_id} has it too"
+    assert [fleet.row(one)["is_active"] for one in (row_id, copy)] == [True, False]
+    again = run(fleet.stack, "retire", organization_id, "--integration", copy, "--json")
+    assert numbers(again)[copy]["result"] == "retired before"
+    assert fleet.session(row_id).stops == 0
+    both = run(fleet.stack, "retire", organization_id, "--all", "--json")
+    assert {one: number["result"] for one, number in numbers(both).items()} == {
+        row_id: "retired",
+        copy: "retired before",
+    }
+    assert fleet.session(row_id).stops == 1
 
 
 def test_a_refusal_that_passes_is_not_believed(fleet: Fleet) -> None:

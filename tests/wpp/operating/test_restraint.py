@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -65,6 +66,15 @@ def secret_refused(fleet: Fleet) -> str:
     return fleet.begin(wppClaim=None)
 
 
+def further_number_given_the_client_of_the_primary_one(fleet: Fleet) -> str:
+    row_id = fleet.connect()
+    keys, organization_id = fleet.settings(row_id), fleet.row(row_id)["organization_id"]
+    given = json.dumps({"apiKey": keys["wppApiKey"], "session": keys["wppAccountNumber"]}).encode()
+    fleet.stack.platform_server.inject(Fault("create", status=201, body=given, times=None))
+    further = {"wppSubOrgId": f"{organization_id}__wpp__01234567"}
+    return fleet.insert(organization_id, is_primary=False, settings=further)
+
+
 def platform_down(fleet: Fleet) -> str:
     row_id = fleet.connect()
     fleet.stack.platform_server.inject(Fault("*", status=503, times=None))
@@ -86,6 +96,9 @@ LEFT = {
     "a number that WhatsApp blocked": Left(session_blocked, "session_blocked", "'TOS_BLOCK'"),
     "a session that does not come back": Left(session_lost_for_good, "session_lost", "does not know the session"),
     "a creation that is refused": Left(secret_refused, "unfinished", "WPP_SECRET"),
+    "a client that another number has": Left(
+        further_number_given_the_client_of_the_primary_one, "unfinished", "has already"
+    ),
     "a platform that is down": Left(platform_down, "not_examined", "status 503"),
 }
 
@@ -120,6 +133,13 @@ def disconnected(fleet: Fleet) -> str:
     fleet.pair(row_id)
     fleet.stack.platform.disconnect(fleet.session(row_id).name)
     fleet.change(row_id, active=False, wppDisconnected=True, wppStartedAt=None, wppWebhookPending=True)
+    return row_id
+
+
+def disconnected_by_others(fleet: Fleet) -> str:
+    """By removing its credentials."""
+    row_id = fleet.connect()
+    fleet.change(row_id, active=False, wppApiKey=None, wppAccountNumber=None)
     return row_id
 
 
@@ -169,7 +189,13 @@ def started_a_moment_ago(fleet: Fleet) -> str:
 
 
 IN_ORDER = [
-    *(disconnected, disconnected_and_switched_on_by_others, deactivated_by_others, inserted_by_others),
+    *(
+        disconnected,
+        disconnected_by_others,
+        disconnected_and_switched_on_by_others,
+        deactivated_by_others,
+        inserted_by_others,
+    ),
     *(second_primary_that_was_deactivated, never_scanned_and_ended, linked_and_starting_for_long, started_a_moment_ago),
 ]
 
@@ -182,6 +208,33 @@ def test_what_is_in_order_or_left_alone_on_purpose_stays_as_it_is(fleet: Fleet, 
     assert fleet.reconcile(fix=True)[row_id].found == ()
     assert fleet.stack.supabase.rows() == before
     assert {request.call for request in fleet.stack.platform_server.received} <= {"token", "status"}
+
+
+def test_a_recreation_that_was_cut_off_is_not_finished_while_a_phone_may_be_linked(fleet: Fleet) -> None:
+    fleet.stack.platform.settings.one_client_per_organization = False
+    row_id = fleet.connect()
+    fleet.pair(row_id)
+    fleet.change(row_id, wppClaim={**DEAD_CLAIM, "doing": "recreate"})
+    key, session = fleet.settings(row_id)["wppApiKey"], fleet.session(row_id)
+    for unclear in (
+        Fault("status", status=503, times=None),
+        Fault("status", body=b'{"status": "TOS_BLOCK"}', times=None),
+    ):
+        fleet.stack.platform_server.inject(unclear)
+        fleet.reconcile(fix=True)
+        fleet.stack.platform_server.clear_faults()
+    assert fleet.settings(row_id)["wppApiKey"] == key
+    assert (len(fleet.stack.platform.clients), session.stops) == (1, 0)
+
+
+def test_a_recreation_that_was_cut_off_before_anybody_scanned_is_finished_from_its_stop_on(fleet: Fleet) -> None:
+    fleet.stack.platform.settings.one_client_per_organization = False
+    row_id = fleet.connect()
+    session = fleet.session(row_id)
+    fleet.change(row_id, wppClaim={**DEAD_CLAIM, "doing": "recreate"})
+    assert fleet.reconcile(fix=True)[row_id].left == ()
+    assert (len(fleet.stack.platform.clients), session.stops) == (2, 1)
+    assert fleet.session(row_id) is not session
 
 
 def test_rows_of_other_providers_are_not_looked_at(fleet: Fleet) -> None:

@@ -52,6 +52,15 @@ def test_a_row_with_credentials_or_else_one_that_somebody_works_on_goes_before_a
         assert primary_number(ORGANIZATION).find(order) is claimed
 
 
+def test_a_claim_on_another_row_with_credentials_does_not_make_it_the_primary_one() -> None:
+    """As that of a disconnection of a second row, which was cut off."""
+    keys: dict[str, Any] = {"wppApiKey": "key_0123456789", "wppAccountNumber": "client_1"}
+    chosen = row("b", primary=True, created="2", **keys)
+    other = row("a", active=False, created="1", wppClaim={"id": "somebody's", "beat": 1, "doing": "disconnect"}, **keys)
+    for order in itertools.permutations([chosen, other]):
+        assert primary_number(ORGANIZATION).find(order) is chosen
+
+
 def test_a_row_is_found_by_its_id_in_capitals_too() -> None:
     rows = [row("one"), row("0D9A4A3B-52a1")]
     assert named_row(rows, Target("0d9a4A3B-52A1")) is rows[1]
