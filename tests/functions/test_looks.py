@@ -11,9 +11,12 @@ import requests
 
 from emulator.faults import Fault
 from tests.support.servers import wait_for
+from wpp.provisioning.look import look
+from wpp.provisioning.options import Target
 
 if TYPE_CHECKING:
     from tests.support.callers import Caller
+    from wpp.runtime import Runtime
 
 STATUS, QR = "wpp_status", "wpp_qr"
 LOOKS = [STATUS, QR]
@@ -155,10 +158,11 @@ def test_a_refused_key_is_an_error_and_is_not_replaced(caller: Caller) -> None:
     assert caller.stack.platform_server.count("create") == 1
 
 
-def test_a_lost_session_is_disconnected_and_a_proxys_404_an_error(caller: Caller) -> None:
+def test_a_lost_session_is_disconnected_and_a_proxys_404_an_error(caller: Caller, waiting: Runtime) -> None:
     caller.create()
+    caller.change_settings(wppStartedAt=1)
     caller.stack.platform_server.inject(Fault("status", status=404, body=b"<html>", times=1))
     assert caller.call(STATUS).status_code == 502
     caller.stack.platform.lose(caller.session().name)
-    assert status(caller)["status"] == "disconnected"
+    assert look(waiting.begin("wpp-status", "id"), caller.token, Target()).status == "disconnected"
     assert caller.stack.platform_server.count("create") == 1

@@ -12,6 +12,7 @@ from wpp.provisioning.live_state import live_state
 from wpp.provisioning.liveness import Liveness
 from wpp.provisioning.number import named_row
 from wpp.provisioning.record import record_of
+from wpp.provisioning.recovery import SESSION_DOUBT
 from wpp.provisioning.settling import seconds_left
 from wpp.provisioning.unscanned_qrs import unscanned_warning
 from wpp.provisioning.updates import RowUpdates
@@ -87,11 +88,18 @@ def qr_of(invocation: Invocation, access_token: str, target: Target) -> str | No
 
 def _live_look(invocation: Invocation, row: Integration) -> Look:
     client = stored_client(invocation, row)
+    ensure_token(invocation, client)
     try:
-        ensure_token(invocation, client)
         state = live_state(invocation, client.platform)
     except SessionGone:
-        return Look("disconnected", row=row, message="WPP Platform does not know the session; connect the number again")
+        if _is_being_started(invocation, row):
+            return Look("qr_pending", row=row, message="The session is starting")
+        try:  # believed only if it is still so a while later
+            invocation.upstream.deadline.sleep(SESSION_DOUBT, "making sure of what the platform said about the number")
+            state = live_state(invocation, client.platform)
+        except SessionGone:
+            text = "WPP Platform does not know the session; connect the number again"
+            return Look("disconnected", row=row, message=text)
     for warning in (state.warning, unscanned_warning(invocation.memory, client.platform.credentials.api_key, state)):
         if warning:
             invocation.warn(warning)

@@ -139,11 +139,32 @@ def test_a_number_that_does_not_exist_is_disconnected(alone: Alone, target: Targ
     assert seen(alone, target) == Look("disconnected", None, None, "The organization has no such number")
 
 
-def test_a_session_that_the_platform_does_not_know_is_disconnected(alone: Alone, row: Integration) -> None:
-    alone.instead("status", UNKNOWN)
+def test_a_session_that_the_platform_does_not_know_twice_is_disconnected(alone: Alone, row: Integration) -> None:
+    alone.instead("status", UNKNOWN, UNKNOWN)
     text = "WPP Platform does not know the session; connect the number again"
     assert seen(alone) == Look("disconnected", None, row, text)
+    assert alone.waits == [5]
     assert alone.settings() == row.settings
+
+
+def test_a_session_that_the_platform_does_not_know_for_a_moment_is_what_it_is_then(
+    alone: Alone, row: Integration
+) -> None:
+    alone.instead("status", UNKNOWN)
+    assert seen(alone).status == "qr_issued"
+
+
+def test_a_session_that_is_being_started_may_not_be_known_yet(alone: Alone, row: Integration) -> None:
+    alone.write(wppStartedAt=round((alone.clock.now() - 5) * 1000))
+    alone.instead("status", UNKNOWN)
+    assert seen(alone) == Look("qr_pending", None, alone.stored(), "The session is starting")
+    assert alone.waits == []
+
+
+def test_where_there_is_no_time_to_make_sure_the_look_may_be_repeated(alone: Alone, row: Integration) -> None:
+    alone.instead("status", UNKNOWN)
+    text = "DeadlinePassed: Time ran out while making sure of what the platform said about the number; try again"
+    assert alone.outcome(lambda: look(alone.begin(4), alone.token, Target())) == text
 
 
 def test_what_the_state_warns_of_is_told(alone: Alone, row: Integration) -> None:
