@@ -36,10 +36,10 @@ mutants: .venv/.mutants  ## mutation testing: goes on where the last call ended:
 mutants-table: .venv/.mutants  ## what `make mutants` has reached, and each survivor with its difference: [MODULE=provisioning]
 	@$(BIN)/python -m tests.mutants table $(if $(MODULE),--module $(MODULE))
 
-check-platform: .venv/.run  ## check that a real platform does what the functions need: WPP_BASE_URL=… WPP_SECRET=…
+check-platform: .venv/.run  ## check that a real platform does what the functions need; export WPP_BASE_URL, WPP_SECRET
 	@$(SHIP) deploy.check_platform
 
-check-supabase: .venv/.run  ## look for what the functions need in a real Supabase: SUPABASE_URL=… SUPABASE_SERVICE_ROLE_KEY=…
+check-supabase: .venv/.run  ## look for what the functions need in a real Supabase; export SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY
 	@$(SHIP) deploy.check_supabase
 
 # Both at once: one processor is enough for the check, and whoever has mistakes in both sees both.

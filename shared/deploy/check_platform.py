@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from wpp.cache import Recent
 from wpp.clock import Clock, Deadline
-from wpp.errors import KeyRefused, UpstreamRefused, WppError
+from wpp.config import config_from
+from wpp.errors import KeyRefused, NotConfigured, UpstreamRefused, WppError
 from wpp.http.transport import Transport
 from wpp.http.upstream import Upstream
 from wpp.platform.client import Credentials, WppClient, create_client
@@ -24,6 +25,8 @@ from wpp.secret import PlainSecret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from wpp.secret import Secret
 
 _LIMIT = 120.0  # seconds for the whole check
 _QR_WAIT = 25.0  # seconds; a QR is seen after 1 to 20
@@ -39,7 +42,7 @@ class Platform:
     """The platform under test, and the one client that the check makes there."""
 
     base_url: str
-    secret: str
+    secret: Secret
     upstream: Upstream
     organization_id: str
     idempotency_key: str
@@ -48,7 +51,7 @@ class Platform:
     def create(self, *, secret: str | None = None, idempotency_key: str | None = None) -> Credentials:
         return create_client(
             self.base_url,
-            PlainSecret(secret or self.secret),
+            PlainSecret(secret) if secret else self.secret,
             self.organization_id,
             upstream=self.upstream,
             idempotency_key=idempotency_key or self.idempotency_key,
@@ -165,11 +168,14 @@ CHECKS: dict[str, Callable[[Platform], str]] = {
 
 
 def check(env: Mapping[str, str]) -> dict[str, tuple[bool, str]]:
-    """For each requirement whether it holds, and what was seen."""
+    """For each requirement whether it holds, and what was seen. Raises NotConfigured, as the functions would."""
+    given = {name: env[name] for name in ("WPP_BASE_URL", "WPP_SECRET") if env.get(name, "").strip()}
+    # The rest of the functions' configuration is not needed here: Supabase is not called.
+    config = config_from({**given, "SUPABASE_URL": "http://localhost", "SUPABASE_SERVICE_ROLE_KEY": "not-used"})
     clock, transport = Clock(), Transport()
     upstream = Upstream(transport, Deadline(_LIMIT, clock), clock, "check-platform")
     ids = str(uuid.uuid4()), str(uuid.uuid4())
-    platform = Platform(env["WPP_BASE_URL"].rstrip("/"), env["WPP_SECRET"], upstream, *ids)
+    platform = Platform(config.wpp_base_url, config.wpp_secret, upstream, *ids)
     report: dict[str, tuple[bool, str]] = {}
     try:
         for name, attempt in CHECKS.items():
@@ -186,21 +192,27 @@ def _refused(attempt: Callable[[], object], expected: type[UpstreamRefused]) -> 
     try:
         attempt()
     except expected as error:
+        if error.upstream_status not in (401, 403):
+            raise _DoesNotHoldError(f"status {error.upstream_status} came, not 401 or 403") from error
         return f"refused with {error.upstream_status}"
     raise _DoesNotHoldError("it was accepted")
 
 
 def main() -> int:
-    missing = [name for name in ("WPP_BASE_URL", "WPP_SECRET") if not os.environ.get(name)]
+    missing = [name for name in ("WPP_BASE_URL", "WPP_SECRET") if not os.environ.get(name, "").strip()]
     if missing:
         print(f"error: set {' and '.join(missing)} to the platform to check", file=sys.stderr)
         return 2
-    report = check(os.environ)
+    try:
+        report = check(os.environ)
+    except NotConfigured as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     for name, (holds, seen) in report.items():
         print(f"{'holds' if holds else 'FAILS'}  {name}: {seen}")
     by_organization = report["one organization is one client"][0]
     by_key = report["the same Idempotency-Key is the same client"][0]
-    if not (by_organization or by_key):
+    if report["create makes a client"][0] and not (by_organization or by_key):
         print("\nThis platform doubles clients: a lost answer to `create` can leave an unused client there.")
     return 0 if all(holds for holds, _ in report.values()) else 1
 

@@ -188,11 +188,22 @@ class Creation:
         if inserted is None:
             inserted = self._look()
         if inserted is None:
-            raise NotConfigured(
-                f"Supabase has row {self._number.row_id} of messenger_integrations and does not show it to our key: "
-                "check row-level security, its provider and its messenger_type"
-            )
+            raise self._taken_id()
         return inserted
+
+    def _taken_id(self) -> NotConfigured:
+        """Why there is a row with our id, and none of ours."""
+        row_id = self._number.row_id
+        found = self._rows.by_id(row_id)
+        if found is not None and found.organization_id != self._number.organization_id:
+            return NotConfigured(
+                f"Row {row_id} of messenger_integrations was moved to another organization, and its former one needs that "
+                "id: move it back, or give it another id"
+            )
+        return NotConfigured(
+            f"Supabase has row {row_id} of messenger_integrations and does not show it to our key: "
+            "check row-level security, its provider and its messenger_type"
+        )
 
     def _columns(self, *, is_primary: bool) -> dict[str, Any]:
         import uuid  # 2 ms at a cold start, and most calls create nothing

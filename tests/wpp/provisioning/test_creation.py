@@ -229,6 +229,17 @@ def test_a_row_that_is_there_and_not_shown_is_a_mistake_in_the_configuration(alo
     )
 
 
+def test_a_row_that_was_moved_to_another_organization_is_named(alone: Alone) -> None:
+    row_id = primary_number(alone.organization_id).row_id
+    another = str(uuid.uuid4())
+    alone.supabase.add_user(f"{another}@example.com", organization_id=another)
+    alone.supabase.insert_row(organization_id=another, id=row_id)
+    assert alone.outcome(alone.obtain) == (
+        f"NotConfigured: Row {row_id} of messenger_integrations was moved to another organization, and its former one needs "
+        "that id: move it back, or give it another id"
+    )
+
+
 def test_a_row_that_was_deleted_stays_deleted_where_nothing_may_be_inserted(alone: Alone) -> None:
     assert alone.outcome(lambda: alone.obtain(may_insert=False)).startswith("NumberNotFound")
     assert alone.calls() == []
