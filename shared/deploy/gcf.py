@@ -30,7 +30,7 @@ FOLDER = bundle.DIST / "gcf"
 
 _RUNTIME = "python313"
 _PLACE = ["PROJECT", "REGION"]
-_VARIABLES = [
+VARIABLES = [
     "SUPABASE_URL",
     "SUPABASE_ANON_KEY",  # public: web pages have it
     "WPP_BASE_URL",
@@ -71,7 +71,7 @@ def deploy_command(folder: Path, env: Mapping[str, str]) -> list[str]:
     given = {name: value.strip() for name, value in env.items() if value.strip()}
     words = f"{_SECRETS} {given.get('SECRETS', '')}".split()
     secrets = {match[1]: match[2] for match in map(_SECRET.fullmatch, words) if match}
-    variables = {name: given[name] for name in _VARIABLES if name in given and name not in secrets}
+    variables = {name: given[name] for name in VARIABLES if name in given and name not in secrets}
     problems = [f"{name} is missing or not a name" for name in _PLACE if not _NAME.fullmatch(given.get(name, ""))]
     problems += [f"SECRETS must be like NAME=secret:latest, not {w}" for w in words if not _SECRET.fullmatch(w)]
     unknown = secrets.keys() - set(_SECRET_NAMES)

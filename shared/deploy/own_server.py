@@ -106,6 +106,9 @@ def target_from(env: Mapping[str, str]) -> Target:
         problems.append(f"SERVICE must be one of {', '.join(known)}")
     if service == "docker" and not supabase:
         problems.append("SUPABASE_DIR must be the folder on the server with Supabase's docker-compose.yml")
+    wait = given.get("WAIT", "") or "60"
+    if not (wait.isascii() and wait.isdigit()):
+        problems.append("WAIT must be a number of seconds")
     if problems:
         raise SystemExit("\n".join(problems))
     python, restart = known[service]
@@ -115,7 +118,7 @@ def target_from(env: Mapping[str, str]) -> Target:
         given.get("SERVER_PYTHON", "") or python,
         given.get("RESTART", "") or restart,
         given.get("HEALTH_URL", "") or "http://127.0.0.1:9100/healthz",
-        int(given.get("WAIT", "") or 60),
+        int(wait),
     )
 
 

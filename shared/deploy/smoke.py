@@ -98,9 +98,9 @@ class Deployment:
             return self._session.request(
                 method, url, data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
             refused = error.args[0] if error.args else None  # urllib3's error, whose reason is one short line
-            raise _Failed(f"no answer: {getattr(refused, 'reason', error)}") from error
+            raise _Failed(f"no answer: {getattr(refused, 'reason', type(error).__name__)}") from error
 
 
 def _json_of(response: requests.Response, status: int) -> dict[str, Any]:
@@ -144,12 +144,23 @@ def smoke(deployment: Deployment, functions: list[str]) -> bool:
     return all(results)
 
 
+def _is_address(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
 def main() -> int:
     url = sys.argv[1] if len(sys.argv) == 2 else ""
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if not _is_address(url):
         print("usage: make smoke URL=https://api.example.org/functions/v1", file=sys.stderr)
         return 2
     env = {name: os.environ.get(name, "").strip() for name in ("SMOKE_TOKEN", "SUPABASE_ANON_KEY", "EXPECT_VERSION")}
+    for name in ("SMOKE_TOKEN", "SUPABASE_ANON_KEY"):
+        if not (env[name].isascii() and env[name].isprintable()):
+            print(f"error: {name} has characters that no header can carry", file=sys.stderr)
+            return 2
     deployment = Deployment(
         url, token=env["SMOKE_TOKEN"], api_key=env["SUPABASE_ANON_KEY"], version=env["EXPECT_VERSION"]
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deploy.gcf import VARIABLES
 from emulator.processes import ROOT
 from tests.support.callers import ADDRESSES, FUNCTIONS
 from wpp.config import config_from
@@ -99,6 +100,13 @@ def resources(path: Path) -> dict[str, Any]:
 
 def of_type(resources: dict[str, Any], kind: str) -> dict[str, Any]:
     return {name: r["Properties"] for name, r in resources.items() if r["Type"] == kind}
+
+
+def test_each_function_gets_every_variable_of_the_configuration(resources: dict[str, Any]) -> None:
+    for function in of_type(resources, "AWS::Lambda::Function").values():
+        assert {*VARIABLES, "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET", "WPP_SECRET"} <= function[
+            "Environment"
+        ]["Variables"].keys()
 
 
 def test_cfn_lint_finds_nothing(path: Path, with_reconciler: Path) -> None:

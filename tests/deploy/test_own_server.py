@@ -273,6 +273,7 @@ def test_what_is_not_ours_is_left_alone_and_of_ours_the_release_before_is_kept(s
     ("settings", "message"),
     [
         ({"DEST": ""}, "DEST must be the folder"),
+        ({"WAIT": "abc"}, "WAIT must be a number of seconds"),
         ({"DEST": "/"}, "not a folder for functions"),
         ({"DEST": "relative/folder"}, "must be a whole path"),
         ({"DEST": "/srv/../etc"}, "not a folder for functions"),

@@ -19,6 +19,7 @@ import pytest
 import requests
 import yaml
 
+from deploy.gcf import VARIABLES
 from deploy.own_server import gateway_files
 from emulator.processes import ROOT, free_port
 from tests.support.callers import ADDRESSES
@@ -79,6 +80,12 @@ def test_the_compose_file_is_one_and_gives_the_functions_their_settings(service:
     assert settings.wpp_webhook_url == "https://supabase.example.org/functions/v1/wpp-webhook"
     assert settings.supabase_service_role_key.value() == "service-key"
     assert settings.wpp_secret.value() == "wpp-secret"
+
+
+def test_the_container_gets_every_variable_of_the_configuration(service: dict[str, Any]) -> None:
+    assert {*VARIABLES, "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET", "WPP_SECRET"} <= service[
+        "environment"
+    ].keys()
 
 
 def test_the_container_may_do_little(service: dict[str, Any]) -> None:

@@ -49,6 +49,20 @@ def lines(smoked: subprocess.CompletedProcess[str], check: str) -> list[str]:
     return [line for line in smoked.stdout.splitlines() if f" {check} " in line]
 
 
+@pytest.mark.parametrize("token", ["abc\ndef", "токен"])
+def test_a_token_that_no_header_can_carry_is_not_shown(token: str) -> None:
+    smoked = make_smoke("http://127.0.0.1:9", SMOKE_TOKEN=token)
+    assert (smoked.returncode, smoked.stdout) == (2, "")
+    assert smoked.stderr == "error: SMOKE_TOKEN has characters that no header can carry\n"
+
+
+@pytest.mark.parametrize(("url", "status"), [("http://[::1", 2), ("http://a..b", 1)])
+def test_an_odd_address_ends_in_words(url: str, status: int) -> None:
+    smoked = make_smoke(url)
+    assert smoked.returncode == status
+    assert "Traceback" not in smoked.stderr
+
+
 def test_all_is_well(server: FunctionProcess) -> None:
     smoked = make_smoke(server.url + "/functions/v1")
 

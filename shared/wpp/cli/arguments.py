@@ -90,7 +90,9 @@ def _add_reconcile(commands: _Commands) -> None:
     )
     text = f"the most numbers per second to look at on the platform, default {_RATE:g}"
     added.add_argument("--rate", type=_rate, default=_RATE, metavar="N", help=text)
-    added.add_argument("--after", metavar="ID", help="go on after this row: an interrupted call prints which one")
+    added.add_argument(
+        "--after", type=_uuid, metavar="ID", help="go on after this row: an interrupted call prints which one"
+    )
 
 
 def _message(text: str) -> str:

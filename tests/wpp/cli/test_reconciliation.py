@@ -139,6 +139,11 @@ def test_what_ends_it_is_told_and_so_is_where_to_go_on(fleet: Fleet) -> None:
     ]
 
 
+def test_a_place_to_go_on_from_must_be_the_id_of_a_row(fleet: Fleet) -> None:
+    ran = run(fleet.stack, "reconcile", "--after", "foo")
+    assert (ran.returncode, "--after" in ran.stderr) == (USAGE, True)
+
+
 def test_a_rate_must_be_one(fleet: Fleet) -> None:
     for rate in ("0", "-1", "nan", "many"):
         ran = run(fleet.stack, "reconcile", "--rate", rate)
