@@ -12,7 +12,6 @@ from tests.support.fleet import DEAD_CLAIM, Fleet, kinds, left
 from wpp.errors import NumberNotFound
 from wpp.operating.examination import Examination
 from wpp.operating.mending import mend
-from wpp.provisioning.claim import HeldClaim
 from wpp.provisioning.liveness import DEAD_AFTER
 
 if TYPE_CHECKING:
@@ -210,33 +209,6 @@ def test_what_is_in_order_or_left_alone_on_purpose_stays_as_it_is(fleet: Fleet, 
     assert {request.call for request in fleet.stack.platform_server.received} <= {"token", "status"}
 
 
-def test_a_recreation_that_was_cut_off_is_not_finished_while_a_phone_may_be_linked(fleet: Fleet) -> None:
-    fleet.stack.platform.settings.one_client_per_organization = False
-    row_id = fleet.connect()
-    fleet.pair(row_id)
-    fleet.change(row_id, wppClaim={**DEAD_CLAIM, "doing": "recreate"})
-    key, session = fleet.settings(row_id)["wppApiKey"], fleet.session(row_id)
-    for unclear in (
-        Fault("status", status=503, times=None),
-        Fault("status", body=b'{"status": "TOS_BLOCK"}', times=None),
-    ):
-        fleet.stack.platform_server.inject(unclear)
-        fleet.reconcile(fix=True)
-        fleet.stack.platform_server.clear_faults()
-    assert fleet.settings(row_id)["wppApiKey"] == key
-    assert (len(fleet.stack.platform.clients), session.stops) == (1, 0)
-
-
-def test_a_recreation_that_was_cut_off_before_anybody_scanned_is_finished_from_its_stop_on(fleet: Fleet) -> None:
-    fleet.stack.platform.settings.one_client_per_organization = False
-    row_id = fleet.connect()
-    session = fleet.session(row_id)
-    fleet.change(row_id, wppClaim={**DEAD_CLAIM, "doing": "recreate"})
-    assert fleet.reconcile(fix=True)[row_id].left == ()
-    assert (len(fleet.stack.platform.clients), session.stops) == (2, 1)
-    assert fleet.session(row_id) is not session
-
-
 def test_rows_of_other_providers_are_not_looked_at(fleet: Fleet) -> None:
     fleet.insert(provider="other", is_active=True, settings=CREDENTIALS)
     fleet.insert(messenger_type="telegram", is_active=True, settings=CREDENTIALS)
@@ -249,32 +221,6 @@ def test_a_dead_claim_is_released_from_a_second_primary_whose_client_is_not_crea
     mended = fleet.reconcile(fix=True)[row_id]
     assert (kinds(mended), left(mended)) == ({"claim_dead", "two_primaries"}, {"two_primaries"})
     assert len(fleet.stack.platform.clients) == 1
-
-
-def test_a_claim_whose_holder_beats_is_left_to_it(fleet: Fleet) -> None:
-    row_id = fleet.begin(wppClaim=None)
-    with fleet.process() as process:
-        invocation = process.begin("wpp-create", "request")
-        row = invocation.rows.by_id(row_id)
-        assert row
-        holder = HeldClaim(invocation, "create")
-        holder.take(row, lambda _: True)
-
-        def beat_between_the_looks() -> bool:
-            if fleet.sleeps:
-                holder.change(lambda record: record)
-            return False
-
-        outcome = fleet.reconcile(fix=True, is_over=beat_between_the_looks)[row_id]
-        assert (outcome.is_busy, outcome.found) == (True, ())
-        assert fleet.stack.platform.clients == []
-        holder.release()
-
-
-def test_a_claim_from_before_beats_is_honoured_for_longer(fleet: Fleet) -> None:
-    row_id = fleet.begin(wppClaim={"id": "old", "expiresAt": 1})
-    assert kinds(fleet.reconcile()[row_id]) == {"claim_dead", "unfinished"}
-    assert 40 <= sum(fleet.sleeps) < 41
 
 
 def test_a_refusal_that_passes_is_not_believed(fleet: Fleet) -> None:
